@@ -1,0 +1,90 @@
+"""Frozen dataclasses to JSON objects and back, strictly.
+
+The reader is a security boundary: the agent treats what the panel sends as untrusted. Unknown keys, missing keys
+and values of another type are refused, never coerced.
+"""
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from hostel.wire.errors import MalformedMessage
+
+T = TypeVar("T")
+
+
+def to_jsonable(value: object) -> Any:
+    """`value` as plain dicts, lists, strings, numbers, booleans and None, ready for `json.dumps`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple | list):
+        return [to_jsonable(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): to_jsonable(item) for key, item in value.items()}
+    return value
+
+
+def parse(kind: type[T], data: object, *, where: str = "") -> T:
+    """Read `data` (as `json.loads` gives it) as the dataclass `kind`.
+
+    Raises MalformedMessage, naming the place and what would be accepted.
+    """
+    if not isinstance(data, dict):
+        raise MalformedMessage(f"{where or kind.__name__}: expected an object")
+    hints = typing.get_type_hints(kind)
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise MalformedMessage(f"{where or kind.__name__}: unknown key {unknown[0]!r}")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        place = f"{where}.{name}" if where else name
+        if name in data:
+            values[name] = _parse_value(hints[name], data[name], place)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise MalformedMessage(f"{place}: missing")
+    return kind(**values)
+
+
+def _parse_value(hint: Any, value: object, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _parse_optional(hint, value, where)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise MalformedMessage(f"{where}: expected a list")
+        (item_hint, _) = typing.get_args(hint)
+        return tuple(_parse_value(item_hint, item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise MalformedMessage(f"{where}: expected an object")
+        (_, item_hint) = typing.get_args(hint)
+        return {str(key): _parse_value(item_hint, item, f"{where}.{key}") for key, item in value.items()}
+    supertype = getattr(hint, "__supertype__", None)
+    return _parse_scalar(supertype or hint, value, where)
+
+
+def _parse_optional(hint: Any, value: object, where: str) -> Any:
+    (inner,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+    return None if value is None else _parse_value(inner, value, where)
+
+
+def _parse_scalar(hint: Any, value: object, where: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return parse(hint, value, where=where)  # type: ignore[arg-type]  # is_dataclass admits instances too
+    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+        try:
+            return hint(value)
+        except ValueError:
+            accepted = ", ".join(str(member.value) for member in hint)
+            raise MalformedMessage(f"{where}: expected one of {accepted}") from None
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        raise MalformedMessage(f"{where}: expected {hint.__name__}")
+    return value

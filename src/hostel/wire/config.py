@@ -1,0 +1,198 @@
+"""The one configuration file, `hostel.toml`: read once by each process, written with comments on first start."""
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hostel.wire.codec import parse
+from hostel.wire.errors import ConfigError, MalformedMessage
+from hostel.wire.names import InvalidName, canonical_domain
+from hostel.wire.website import MIB, Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SitesConfig:
+    domain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PanelConfig:
+    host: str = ""  # "" means www.<sites domain>
+    requests_per_minute: int = 600  # of the API, for each user and address
+    logins_per_minute: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    http_port: int = 80
+    https_port: int = 443
+    addresses: tuple[str, ...] = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonConfig:
+    directories: tuple[str, ...] = (
+        "/opt/python/*",
+        "~/.pyenv/versions/*",
+        "~/.local/share/uv/python/*",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    pool: str = "10.192.0.0/11"  # each installation claims a /16 of it
+    resolvers: tuple[str, ...] = ()  # () means the host's
+    allow: tuple[str, ...] = ()  # private destinations that tenants may reach all the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """The default plan. One site, and one user with all sites and consoles together."""
+
+    site_memory_mb: int = 512
+    site_pids: int = 256
+    site_cpu: float = 1.0
+    user_memory_mb: int = 2048
+    user_pids: int = 1024
+    user_cpu: float = 2.0
+    start_deadline_s: float = 60.0
+
+    def site(self) -> Limits:
+        return Limits(memory_bytes=self.site_memory_mb * MIB, pids=self.site_pids, cpu=self.site_cpu)
+
+    def user(self) -> Limits:
+        return Limits(memory_bytes=self.user_memory_mb * MIB, pids=self.user_pids, cpu=self.user_cpu)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    sites: SitesConfig
+    panel: PanelConfig = PanelConfig()
+    listen: ListenConfig = ListenConfig()
+    python: PythonConfig = PythonConfig()
+    network: NetworkConfig = NetworkConfig()
+    sandbox: SandboxConfig = SandboxConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @property
+    def panel_host(self) -> str:
+        return self.panel.host or f"www.{self.sites.domain}"
+
+    def authority(self, host: str, *, https: bool = True) -> str:
+        """`host`, with the public port unless that is the scheme's own."""
+        port, own = (self.listen.https_port, 443) if https else (self.listen.http_port, 80)
+        return host if port == own else f"{host}:{port}"
+
+
+def read_config(path: Path) -> Config:
+    """Read and check `path`. Raises ConfigError naming the file, the key and what would be accepted."""
+    try:
+        with path.open("rb") as file:
+            data: dict[str, Any] = tomllib.load(file)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; `hostel up` writes it on first start") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    try:
+        config = parse(Config, data)
+        _check(config)
+    except (MalformedMessage, InvalidName, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
+
+
+def _check(config: Config) -> None:
+    if canonical_domain(config.sites.domain) != config.sites.domain:
+        raise ValueError("sites.domain: expected lower case without a trailing dot")
+    canonical_domain(config.panel_host)
+    for key in ("http_port", "https_port"):
+        if not 1 <= getattr(config.listen, key) <= 65535:
+            raise ValueError(f"listen.{key}: expected 1 to 65535")
+    if config.listen.http_port == config.listen.https_port:
+        raise ValueError("listen.https_port: expected another port than listen.http_port")
+    for address in config.listen.addresses:
+        ipaddress.ip_address(address)
+    for address in config.network.resolvers:
+        ipaddress.IPv4Address(address)
+    for network in config.network.allow:
+        ipaddress.IPv4Network(network)
+    if ipaddress.IPv4Network(config.network.pool).prefixlen > 16:
+        raise ValueError("network.pool: expected a network of /16 or larger, 10.192.0.0/11 for example")
+    for key in (
+        "site_memory_mb",
+        "site_pids",
+        "site_cpu",
+        "user_memory_mb",
+        "user_pids",
+        "user_cpu",
+        "start_deadline_s",
+    ):
+        if getattr(config.limits, key) <= 0:
+            raise ValueError(f"limits.{key}: expected more than 0")
+
+
+def render_config(*, domain: str, http_port: int, https_port: int, environment: Mapping[str, str]) -> str:
+    """The text of a first `hostel.toml`: every key with its default, commented."""
+    preset = "\n".join(f"{key} = {_quote(value)}" for key, value in sorted(environment.items()))
+    return f"""\
+# Hostel's configuration. Read once at start: run `hostel up` again after a change.
+
+[sites]
+# Websites appear at <username>.<domain>. Point *.<domain> at this machine.
+domain = {_quote(domain)}
+
+[panel]
+# Host name of the web pages and the API. "" means www.<sites.domain>.
+host = ""
+# Requests a minute to the API, for each user; more are answered with 429.
+requests_per_minute = 600
+# Attempts to log in, a minute, for each address.
+logins_per_minute = 10
+
+[listen]
+http_port = {http_port}
+https_port = {https_port}
+# "0.0.0.0" is every IPv4 address of the machine, "::" every IPv6 address.
+addresses = ["0.0.0.0", "::"]
+
+[python]
+# Where python3.X is looked for, beside /usr/bin: folders that hold bin/python3.X. "~" is root's home.
+directories = ["/opt/python/*", "~/.pyenv/versions/*", "~/.local/share/uv/python/*"]
+
+[network]
+# Users' sandboxes get addresses from a /16 of this pool. Choose one that your network does not use.
+pool = "10.192.0.0/11"
+# DNS servers for sandboxes; [] means the host's.
+resolvers = []
+# Private networks that users may reach (they may reach every public address), ["10.1.2.0/24"] for example.
+allow = []
+
+[limits]
+# For one website, and for one user with everything that runs.
+site_memory_mb = 512
+site_pids = 256
+site_cpu = 1.0
+user_memory_mb = 2048
+user_pids = 1024
+user_cpu = 2.0
+# How long a command may take until it accepts connections.
+start_deadline_s = 60.0
+
+[sandbox.environment]
+# Set in every console and website, PIP_INDEX_URL for example.
+{preset}
+"""
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string (toml.io, v1.0.0): quotes, backslashes and control characters escaped."""
+    escaped = "".join(f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 or c in '"\\' else c for c in text)
+    return f'"{escaped}"'

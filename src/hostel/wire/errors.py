@@ -1,0 +1,107 @@
+"""Errors that cross a process boundary: a stable code, a sentence, and whether trying again can help.
+
+The class docstring is the default message. A refusal is the caller's or the tenant's to mend and is logged
+without a traceback; a fault is the platform's.
+"""
+
+from enum import StrEnum
+
+
+class HostelError(Exception):
+    """Something went wrong."""
+
+    code = "error"
+    status = 500  # of an HTTP answer that carries this error
+    is_retryable = False
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().splitlines()[0])
+
+
+class Refusal(HostelError):
+    """The request cannot be carried out as it stands."""
+
+    code = "refused"
+    status = 400
+
+
+class MalformedMessage(Refusal):
+    """The message is not of the form this version of Hostel reads."""
+
+    code = "malformed_message"
+
+
+class UnknownTenant(Refusal):
+    """No such user on this machine."""
+
+    code = "unknown_tenant"
+    status = 404
+
+
+class UnknownWebsite(Refusal):
+    """No such website on this machine."""
+
+    code = "unknown_website"
+    status = 404
+
+
+class DomainTaken(Refusal):
+    """That domain belongs to another user or to the platform."""
+
+    code = "domain_taken"
+    status = 409
+
+
+class WebsiteDisabled(Refusal):
+    """The website is disabled; enable it first."""
+
+    code = "website_disabled"
+    status = 409
+
+
+class ConfigError(Refusal):
+    """The configuration file holds a value that cannot be used."""
+
+    code = "bad_configuration"
+
+
+class AgentUnreachable(HostelError):
+    """The agent does not answer; what was asked for is kept and will be carried out when it is back."""
+
+    code = "agent_unreachable"
+    status = 503
+    is_retryable = True
+
+
+class EdgeUnreachable(HostelError):
+    """The edge did not acknowledge; nothing was changed for visitors."""
+
+    code = "edge_unreachable"
+    status = 503
+    is_retryable = True
+
+
+class Reason(StrEnum):
+    """Why a run ended or never became ready. Part of the API: values are added, never changed."""
+
+    EXITED = "exited"  # the command ended by itself; the detail gives the exit code
+    SIGNALLED = "signalled"  # ended by a signal; the detail names it
+    OUT_OF_MEMORY = "out_of_memory"  # the kernel killed it at its memory limit
+    COMMAND_NOT_FOUND = "command_not_found"  # bash said 127
+    COMMAND_NOT_EXECUTABLE = "command_not_executable"  # bash said 126
+    NEVER_LISTENED = "never_listened"  # nothing accepted at $DOMAIN_SOCKET before the deadline
+    LISTENED_ELSEWHERE = "listened_elsewhere"  # it listens, but not at $DOMAIN_SOCKET; the detail says where
+    SOCKET_UNUSABLE = "socket_unusable"  # what lies at $DOMAIN_SOCKET is no stream socket of the tenant's
+    UNKNOWN_EXIT = "unknown_exit"  # ended while no agent of the platform was its parent
+    SANDBOX_FAILED = "sandbox_failed"  # the platform could not build the sandbox: the operator's to mend
+
+
+def error_from_answer(code: str, message: str) -> HostelError:
+    """The error that another process reported, as the class that has its code here (HostelError where none has)."""
+    pending: list[type[HostelError]] = [HostelError]
+    while pending:
+        kind = pending.pop()
+        if kind.code == code:
+            return kind(message)
+        pending.extend(kind.__subclasses__())
+    return HostelError(message)

@@ -1,0 +1,93 @@
+"""Names: which user names and domains exist at all. The one place that canonicalises a domain.
+
+Pure functions over text from outside; each raises InvalidName with what would be accepted.
+"""
+
+import re
+
+from hostel.wire.errors import Refusal
+
+USERNAME_LENGTH_LIMIT = 30
+# /var/sockets/<domain>/app.sock must fit sun_path, which holds 107 usable bytes (unix(7)).
+DOMAIN_LENGTH_LIMIT = 85
+COMMAND_LENGTH_LIMIT = (
+    16_384  # bytes; execve takes 128 KiB for one argument, and this much is a script, not a command
+)
+
+# Names that browsers, mail and proxies give a meaning of their own, and the platform's own.
+RESERVED_LABELS = frozenset(
+    "www api admin mail ns1 ns2 smtp imap pop ftp autodiscover autoconfig wpad isatap mta-sts localhost"
+    " hostel panel edge agent logger root status static help docs blog".split()
+)
+SYSTEM_TENANT = "hostel"  # the panel's own account; reserved above
+
+_USERNAME = re.compile(r"[a-z][a-z0-9]*")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class InvalidName(Refusal):
+    """That name cannot be used."""
+
+    code = "invalid_name"
+
+
+def check_username(name: str) -> str:
+    """`name` if it may be a user's name, else InvalidName.
+
+    Lower-case letters and digits only: a hyphen would make `x-alice.<domain>` ambiguous between user `x-alice`
+    and an extra site of `alice`.
+    """
+    if not _USERNAME.fullmatch(name):
+        raise InvalidName("A user name starts with a letter and holds lower-case letters and digits only.")
+    if len(name) > USERNAME_LENGTH_LIMIT:
+        raise InvalidName(f"A user name has at most {USERNAME_LENGTH_LIMIT} characters.")
+    if name in RESERVED_LABELS:
+        raise InvalidName(f"The name {name!r} is reserved; choose another one.")
+    return name
+
+
+def canonical_domain(domain_name: str) -> str:
+    """The one spelling under which a domain is stored and looked up: lower case, no trailing dot.
+
+    Raises InvalidName for anything but dot-separated ASCII labels of letters, digits and inner hyphens.
+    Idempotent.
+    """
+    canonical = domain_name.lower().removesuffix(".")
+    labels = canonical.split(".")
+    if not domain_name.isascii() or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidName("A domain name holds letters, digits and hyphens, in labels separated by dots.")
+    if len(canonical) > DOMAIN_LENGTH_LIMIT:
+        raise InvalidName(f"A domain name has at most {DOMAIN_LENGTH_LIMIT} characters here.")
+    return canonical
+
+
+def check_user_domain(domain_name: str, *, username: str, sites_domain: str) -> str:
+    """The canonical form of a default domain of `username`, else InvalidName.
+
+    Accepted are `<username>.<sites domain>` and `<label>-<username>.<sites domain>`.
+    """
+    canonical = canonical_domain(domain_name)
+    label, _, parent = canonical.partition(".")
+    accepted = f"{username}.{sites_domain} or something-{username}.{sites_domain}"
+    if label in RESERVED_LABELS and parent == sites_domain:
+        raise InvalidName(f"The name {label!r} is reserved. Use {accepted}.")
+    prefix, hyphen, owner = label.rpartition("-")
+    is_own = label == username or (hyphen and owner == username and prefix)
+    if parent != sites_domain or not is_own:
+        raise InvalidName(f"This domain cannot be used. Use {accepted}.")
+    if prefix in RESERVED_LABELS:
+        raise InvalidName(f"The name {prefix!r} is reserved. Use another word before -{username}.")
+    return canonical
+
+
+def check_command(command: str) -> str:
+    """`command`, unchanged, if it may be run, else InvalidName. A trailing space is kept: clients compare it."""
+    if not command.strip():
+        raise InvalidName("The command must not be empty.")
+    if "\0" in command or "\n" in command or "\r" in command:
+        raise InvalidName("The command is one line: it must not contain a newline or a NUL character.")
+    if len(command.encode("utf-8", "surrogatepass")) > COMMAND_LENGTH_LIMIT:
+        raise InvalidName(
+            f"The command has at most {COMMAND_LENGTH_LIMIT} bytes; put longer ones in a script."
+        )
+    return command

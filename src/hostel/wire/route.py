@@ -1,0 +1,34 @@
+"""The route record: all that the edge knows of one host name. Written by `edge/publish.py`, read by Lua."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hostel.wire.website import RunId
+
+
+class RouteState(StrEnum):
+    RUNNING = "running"  # proxy to `endpoint`
+    HELD = "held"  # asleep, starting or being replaced: hold requests, ask the agent to wake it
+    FAILED = "failed"  # "Something went wrong"
+    DISABLED = "disabled"
+    DELETED = "deleted"  # a tombstone; visitors see what an unknown name shows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRecord:
+    """`serial` grows with each publication of this installation: the edge never lets an older record replace a newer."""
+
+    domain: str  # canonical
+    serial: int
+    state: RouteState
+    run: RunId | None = None
+    endpoint: str | None = None  # `unix:/path` (or `ip:port` one day)
+    host: str = (
+        ""  # what the website gets as Host: canonical name, with the public port unless it is 80 or 443
+    )
+    https_host: str = ""  # the same over HTTPS
+    access_log: str = ""  # absolute path
+    hold_s: float = 10.0  # how long a request may be held
+    read_timeout_s: int = 300
+    websocket_timeout_s: int = 3600
+    max_held: int = 100

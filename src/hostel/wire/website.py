@@ -1,0 +1,158 @@
+"""What the panel wants of a website or a tenant, and what the agent reports back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+from hostel.wire.errors import Reason
+
+RunId = NewType("RunId", str)  # one start of a command; made by the agent, never reused
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Version:
+    """Which wanted state this is: the panel's revision within its database's epoch, compared in this order."""
+
+    epoch: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one sandbox may use (of a tenant: all its sandboxes together)."""
+
+    memory_bytes: int = 512 * MIB
+    pids: int = 256
+    cpu: float = 1.0  # cores
+
+
+class ReloadStrategy(StrEnum):
+    OVERLAP = "overlap"  # start the new run beside the old one, switch, drain
+    REPLACE = "replace"  # hold requests, stop the old run, start the new one: for bots and single writers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebsiteSpec:
+    """Panel → agent, `PUT /websites/<canonical domain>`: the wanted state of one website. Idempotent by version."""
+
+    domain_name: str  # as the user typed it; names the log files
+    tenant: str
+    version: Version
+    enabled: bool
+    command: str
+    reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
+    expose_token: bool = False  # API_TOKEN in the site's environment
+    start_deadline_s: float = 60.0
+    drain_s: float = 30.0  # how long plain requests of the old run may still take after a switch
+    websocket_drain_s: float = 30.0  # the same for WebSockets and event streams
+    grace_s: float = 10.0  # between TERM and KILL
+    read_timeout_s: int = 300
+    websocket_timeout_s: int = 3600
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantSpec:
+    """Panel → agent, `PUT /tenants/<name>`. The agent alone chooses uid, home, cgroup and network."""
+
+    name: str
+    version: Version
+    limits: Limits = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)
+    api_token: str | None = None  # given once, when a token was made; "" forgets it; None leaves it as it is
+
+
+class State(StrEnum):
+    """What a visitor meets."""
+
+    ASLEEP = "asleep"
+    STARTING = "starting"
+    RUNNING = "running"
+    BACKING_OFF = "backing_off"
+    FAILED = "failed"
+    DISABLED = "disabled"
+
+
+class Phase(StrEnum):
+    """How far the last change has got."""
+
+    STARTING = "starting"
+    DRAINING = "draining"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a run is not serving, in a code for programs and words for its owner."""
+
+    reason: Reason
+    detail: str  # one sentence: what happened and what to do about it
+    stderr: tuple[str, ...] = ()  # the last lines the command wrote
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    version: Version
+    phase: Phase
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebsiteReport:
+    """Agent → panel and command line: how one website is."""
+
+    domain_name: str
+    tenant: str
+    state: State
+    deploy: Deploy
+    run: RunId | None = None
+    since: str | None = None  # when `state` was entered; ISO 8601, UTC
+    restarts: int = 0  # crashes in a row
+    failure: Failure | None = None  # the last crash, while backing off or failed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """Panel → agent: this website or tenant was deleted in `version`. Nothing is ever deleted without one."""
+
+    name: str
+    version: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Panel → agent, in answer to the agent's pull: all wanted state newer than the version it named.
+
+    `epoch` and `revision` say how far this answer reaches; the agent asks from there the next time.
+    """
+
+    version: Version
+    tenants: tuple[TenantSpec, ...] = ()
+    websites: tuple[WebsiteSpec, ...] = ()
+    deleted_tenants: tuple[Tombstone, ...] = ()
+    deleted_websites: tuple[Tombstone, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecRequest:
+    """Root's command line → agent, `POST /tenants/<name>/exec`: prepare a sandbox for one command.
+
+    `name` may be the system tenant: then the sandbox is the panel's.
+    """
+
+    argv: tuple[str, ...]
+    terminal: bool = False  # put a pseudo-terminal between the command and the sandbox's stdio
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecPlan:
+    """Agent → command line: run `argv` as root with pipes for stdio, then `DELETE /runs/<run>`.
+
+    The command line starts runc itself, so exit code and signals need no relay through the agent. With a terminal,
+    descriptor 3 takes the window size as `rows columns` lines.
+    """
+
+    run: RunId
+    argv: tuple[str, ...]
