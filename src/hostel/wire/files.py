@@ -5,9 +5,7 @@ import secrets
 from pathlib import Path
 
 
-def write_atomically(
-    path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None
-) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Replace `path` by a file that holds `data`: temporary beside it, fsync, rename, fsync of the directory.
 
     The directory must not be writable by a tenant. Raises OSError (a full disk among them); `path` is then as it was.

@@ -10,9 +10,7 @@ from hostel.wire.errors import Refusal
 USERNAME_LENGTH_LIMIT = 30
 # /var/sockets/<domain>/app.sock must fit sun_path, which holds 107 usable bytes (unix(7)).
 DOMAIN_LENGTH_LIMIT = 85
-COMMAND_LENGTH_LIMIT = (
-    16_384  # bytes; execve takes 128 KiB for one argument, and this much is a script, not a command
-)
+COMMAND_LENGTH_LIMIT = 16_384  # bytes; execve takes 128 KiB for one argument, and this much is a script, not a command
 
 # Names that browsers, mail and proxies give a meaning of their own, and the platform's own.
 RESERVED_LABELS = frozenset(
@@ -87,7 +85,5 @@ def check_command(command: str) -> str:
     if "\0" in command or "\n" in command or "\r" in command:
         raise InvalidName("The command is one line: it must not contain a newline or a NUL character.")
     if len(command.encode("utf-8", "surrogatepass")) > COMMAND_LENGTH_LIMIT:
-        raise InvalidName(
-            f"The command has at most {COMMAND_LENGTH_LIMIT} bytes; put longer ones in a script."
-        )
+        raise InvalidName(f"The command has at most {COMMAND_LENGTH_LIMIT} bytes; put longer ones in a script.")
     return command

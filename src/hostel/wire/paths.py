@@ -39,11 +39,6 @@ class Paths:
         return self.state / "panel"
 
     @property
-    def agent_secret(self) -> Path:
-        """What the agent shows the panel when it pulls wanted state; readable by root and the panel's uid."""
-        return self.panel / "agent_secret"
-
-    @property
     def tenants(self) -> Path:
         return self.state / "tenants"
 
@@ -72,6 +67,11 @@ class Paths:
     # -- run
 
     @property
+    def supervisor(self) -> Path:
+        """`lock`, and `<part>.json` for each part that was started: which process it is."""
+        return self.run / "supervisor"
+
+    @property
     def edge(self) -> Path:
         """nginx.conf, nginx.pid, Lua files; `control/edge.sock`, root only, where the agent pushes."""
         return self.run / "edge"
@@ -84,6 +84,11 @@ class Paths:
     def agent_for_panel(self) -> Path:
         """Directory that is mounted into the panel's sandbox; the socket in it is `agent.sock`."""
         return self.run / "agent/panel"
+
+    @property
+    def agent_secret(self) -> Path:
+        """What the agent shows the panel when it pulls wanted state; new at each start of the agent."""
+        return self.agent_for_panel / "secret"
 
     @property
     def agent_for_edge(self) -> Path:

@@ -23,9 +23,7 @@ class RouteRecord:
     state: RouteState
     run: RunId | None = None
     endpoint: str | None = None  # `unix:/path` (or `ip:port` one day)
-    host: str = (
-        ""  # what the website gets as Host: canonical name, with the public port unless it is 80 or 443
-    )
+    host: str = ""  # what the website gets as Host: canonical name, with the public port unless it is 80 or 443
     https_host: str = ""  # the same over HTTPS
     access_log: str = ""  # absolute path
     hold_s: float = 10.0  # how long a request may be held

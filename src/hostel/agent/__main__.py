@@ -1,0 +1,45 @@
+"""`python -m hostel.agent --root DIR`: the agent of one root, in the foreground."""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from hostel.agent.daemon import Daemon
+from hostel.wire.errors import ConfigError
+
+EX_CONFIG = 78  # sysexits.h: the supervisor does not try again
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(prog="python -m hostel.agent")
+    arguments.add_argument("--root", type=Path, default=Path("/"))
+    root = arguments.parse_args().root.resolve()
+    os.umask(0o022)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )
+    try:
+        asyncio.run(_serve(root))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EX_CONFIG
+    return 0
+
+
+async def _serve(root: Path) -> None:
+    await Daemon(root).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""The agent's HTTP interface: one application a caller, each with that caller's verbs and no others."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hostel.agent.doctor import check_machine
+from hostel.agent.node import Node
+from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.errors import HostelError, MalformedMessage, Refusal
+from hostel.wire.report import AgentChecks, Health, TenantReports, WebsiteReports
+from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
+
+log = structlog.get_logger()
+
+BODY_LIMIT = 1 << 20
+WAIT_LIMIT_S = 120.0
+
+
+def panel_app(node: Node) -> Starlette:
+    """What the panel may ask: tenants and websites. Nothing of the panel's own website."""
+
+    async def put_tenant(request: Request) -> Response:
+        spec = parse(TenantSpec, await _json(request))
+        if spec.name != request.path_params["name"]:
+            raise MalformedMessage("name: does not belong to this address")
+        await node.put_tenant(spec)
+        return JSONResponse({})
+
+    async def delete_tenant(request: Request) -> Response:
+        tombstone = parse(Tombstone, await _json(request))
+        await node.delete_tenant(tombstone)
+        return JSONResponse({})
+
+    async def put_website(request: Request) -> Response:
+        spec = parse(WebsiteSpec, await _json(request))
+        return _answer(await node.put_website(request.path_params["domain"], spec, wait_s=_wait_s(request)))
+
+    async def delete_website(request: Request) -> Response:
+        await node.delete_website(request.path_params["domain"], parse(Tombstone, await _json(request)))
+        return JSONResponse({})
+
+    async def reload(request: Request) -> Response:
+        return _answer(await node.reload(request.path_params["domain"], wait_s=_wait_s(request)))
+
+    return _app(
+        Route("/tenants/{name}", put_tenant, methods=["PUT"]),
+        Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
+        Route("/websites/{domain}", put_website, methods=["PUT"]),
+        Route("/websites/{domain}", delete_website, methods=["DELETE"]),
+        Route("/websites/{domain}/reload", reload, methods=["POST"]),
+        *_report_routes(node),
+    )
+
+
+def edge_app(node: Node) -> Starlette:
+    """What nginx may ask: to wake a website."""
+
+    async def wake(request: Request) -> Response:
+        node.wake(request.path_params["domain"])
+        return Response(status_code=202)
+
+    return _app(Route("/wake/{domain}", wake, methods=["POST"]))
+
+
+def root_app(node: Node) -> Starlette:
+    """What root's command line may ask: to look, and to run commands in sandboxes."""
+
+    async def health(_: Request) -> Response:
+        return _answer(Health(panel=node.panel.report().state, installation=node.installation.id))
+
+    async def tenants(_: Request) -> Response:
+        return _answer(TenantReports(tenants=node.tenant_reports()))
+
+    async def exec_(request: Request) -> Response:
+        asked = parse(ExecRequest, await _json(request))
+        return _answer(await node.prepare_command(request.path_params["name"], asked))
+
+    async def discard(request: Request) -> Response:
+        await node.discard_command(RunId(request.path_params["run"]))
+        return JSONResponse({})
+
+    async def doctor(_: Request) -> Response:
+        return _answer(AgentChecks(checks=await check_machine(node)))
+
+    return _app(
+        Route("/health", health),
+        Route("/tenants", tenants),
+        Route("/tenants/{name}/exec", exec_, methods=["POST"]),
+        Route("/runs/{run}", discard, methods=["DELETE"]),
+        Route("/doctor", doctor),
+        *_report_routes(node),
+    )
+
+
+def _report_routes(node: Node) -> list[Route]:
+    async def one(request: Request) -> Response:
+        return _answer(node.report(request.path_params["domain"]))
+
+    async def many(request: Request) -> Response:
+        return _answer(WebsiteReports(websites=node.reports(request.query_params.get("tenant"))))
+
+    return [Route("/websites", many), Route("/websites/{domain}", one)]
+
+
+def _app(*routes: Route) -> Starlette:
+    handlers: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+        HostelError: _refuse,
+        Exception: _crash,
+    }
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HostelError):
+        raise error
+    if not isinstance(error, Refusal):
+        log.error("request could not be carried out", code=error.code, error=str(error))
+    return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.status)
+
+
+async def _crash(_: Request, error: Exception) -> Response:
+    log.error("fault while answering", exc_info=error)
+    return JSONResponse({"code": HostelError.code, "message": "The agent met a fault; see its log."}, status_code=500)
+
+
+async def _json(request: Request) -> object:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_LIMIT:
+            raise MalformedMessage(f"expected at most {BODY_LIMIT} bytes")
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise MalformedMessage(f"expected JSON: {error}") from error
+
+
+def _wait_s(request: Request) -> float:
+    try:
+        return min(max(float(request.query_params.get("wait_s", "0")), 0.0), WAIT_LIMIT_S)
+    except ValueError:
+        raise MalformedMessage("wait_s: expected seconds") from None
+
+
+def _answer(value: object) -> Response:
+    return JSONResponse(to_jsonable(value))

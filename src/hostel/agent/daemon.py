@@ -1,0 +1,151 @@
+"""The agent's process: `serve` → `startup` → `main_loop` → `shutdown`.
+
+Every side task has a name; if one dies, the agent exits and the supervisor starts another, which adopts what runs.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from hostel.agent import api, kernel
+from hostel.agent.certificates import CA, SITES, ensure_certificates
+from hostel.agent.installation import PANEL_NUMBER, ensure_installation
+from hostel.agent.node import Node, ensure_directories, write_agent_secret
+from hostel.agent.panel import pull_wanted
+from hostel.agent.tenant import edge_gid
+from hostel.edge.publish import Edge
+from hostel.wire.config import read_config
+from hostel.wire.errors import HostelError
+from hostel.wire.paths import Paths
+from hostel.wire.website import State, Version
+
+log = structlog.get_logger()
+
+PULL_EVERY_S = 30.0
+RENEW_EVERY_S = 3600.0
+_SOCKET = "agent.sock"
+
+
+class Daemon:
+    """One agent for one root."""
+
+    def __init__(self, root: Path) -> None:
+        self._paths = Paths(root)
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def serve(self) -> None:
+        """Until SIGTERM or SIGINT: then every sandbox is ended. SIGKILL leaves them all running."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        await self.startup()
+        await self.main_loop()
+        await self.shutdown()
+
+    async def startup(self) -> None:
+        kernel.become_subreaper()
+        self._config = read_config(self._paths.config_file)
+        ensure_directories(self._paths, edge_gid=edge_gid())
+        installation = ensure_installation(self._paths, pool=self._config.network.pool)
+        ensure_certificates(self._paths.certificates, self._config, installation=installation.id)
+        self._secret = write_agent_secret(self._paths, installation)
+        self._edge = Edge(self._paths)
+        own_ca = (self._paths.certificates / f"{CA}.pem").read_bytes()
+        self._node = await Node.start(self._paths, self._config, self._edge, own_ca)
+        panel_uid = installation.uid(PANEL_NUMBER)
+        self._listen("panel", self._paths.agent_for_panel, api.panel_app(self._node), owner=(panel_uid, panel_uid))
+        self._listen("edge", self._paths.agent_for_edge, api.edge_app(self._node), owner=(0, edge_gid()))
+        self._listen("root", self._paths.agent_for_root, api.root_app(self._node), owner=(0, 0))
+        self._start("pull wanted state", self._pull())
+        self._start("renew certificates", self._renew(installation.id))
+        log.info("agent ready", root=str(self._paths.root), installation=installation.id)
+
+    async def main_loop(self) -> None:
+        """Wait for the end; a task that ends before is a fault."""
+        stopping = asyncio.create_task(self._stopping.wait(), name="stopping")
+        done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            log.error("a task of the agent has ended", task=task.get_name(), error=repr(task.exception()))
+        if stopping not in done:
+            # Sites go on; the supervisor starts another agent, which adopts them.
+            raise SystemExit(1)
+
+    async def shutdown(self) -> None:
+        log.info("agent stops: ending all sandboxes")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._node.halt()
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    def _listen(self, caller: str, directory: Path, app: Starlette, *, owner: tuple[int, int]) -> None:
+        path = directory / _SOCKET
+        listening = _bind(path, owner=owner)
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_keep_alive=60)
+        self._start(f"api for {caller}", _Server(config).serve(sockets=[listening]))
+
+    async def _pull(self) -> None:
+        """Wanted state from the panel: at its first start, then every half minute. Correctness rests on this alone."""
+        since = Version(epoch=0, revision=0)
+        while True:
+            await self._panel_is_up()
+            panel = self._node.panel.serving
+            if panel is not None:
+                try:
+                    wanted = await pull_wanted(
+                        panel.socket_directory, host=self._config.panel_host, secret=self._secret, since=since
+                    )
+                    await self._node.apply(wanted)
+                    since = wanted.version
+                except HostelError as error:
+                    log.warning("could not pull wanted state", error=str(error))
+            await self._node.discard_stale_commands()
+            await asyncio.sleep(PULL_EVERY_S)
+
+    async def _panel_is_up(self) -> None:
+        while self._node.panel.report().state is not State.RUNNING:
+            await asyncio.sleep(0.2)
+
+    async def _renew(self, installation: str) -> None:
+        while True:
+            try:
+                ensure_certificates(self._paths.certificates, self._config, installation=installation)
+                await self._edge.push_certificate(SITES)
+            except (HostelError, OSError) as error:
+                log.error("certificate could not be renewed", error=str(error))
+            await asyncio.sleep(RENEW_EVERY_S)
+
+
+class _Server(uvicorn.Server):
+    """The daemon handles signals, for all its servers at once."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bind(path: Path, *, owner: tuple[int, int]) -> socket.socket:
+    """Listen at `path`, in the place of an earlier agent's socket; only `owner` may connect."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(old)
+    os.chown(path, *owner)
+    path.chmod(0o660)
+    listening.listen(256)
+    return listening

@@ -1,0 +1,56 @@
+"""Turns how a run ended, or where it listens, into the API's typed reason and a sentence for its owner. Pure."""
+
+import signal
+from collections.abc import Sequence
+
+from hostel.agent.sandbox import Exit
+from hostel.wire.errors import Reason
+from hostel.wire.website import MIB, Failure, Limits
+
+_BASH_NOT_EXECUTABLE, _BASH_NOT_FOUND = 126, 127  # bash(1), "EXIT STATUS"
+
+
+def describe_exit(ended: Exit, limits: Limits, stderr: Sequence[str] = ()) -> Failure:
+    """Why PID 1 of a run ended."""
+    reason, detail = _reason(ended, limits)
+    return Failure(reason=reason, detail=detail, stderr=tuple(stderr))
+
+
+def _reason(ended: Exit, limits: Limits) -> tuple[Reason, str]:
+    if ended.is_out_of_memory:
+        limit = limits.memory_bytes // MIB
+        return Reason.OUT_OF_MEMORY, f"The command needed more than its {limit} MiB of memory and was ended."
+    if ended.code == _BASH_NOT_FOUND:
+        return Reason.COMMAND_NOT_FOUND, "The command was not found: check the path of the program and its virtualenv."
+    if ended.code == _BASH_NOT_EXECUTABLE:
+        return Reason.COMMAND_NOT_EXECUTABLE, "The command cannot be executed: check the file's mode and first line."
+    if ended.code is not None:
+        return Reason.EXITED, f"The command ended by itself with exit code {ended.code}."
+    if ended.signal is not None:
+        return Reason.SIGNALLED, f"The command was ended by signal {_signal_name(ended.signal)}."
+    return Reason.UNKNOWN_EXIT, "The command ended while the platform was restarting, so its exit code is not known."
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+def describe_silence(listeners: Sequence[str], deadline_s: float, stderr: Sequence[str] = ()) -> Failure:
+    """Why a run that lives was given up: it listens elsewhere, or nowhere."""
+    if listeners:
+        where = ", ".join(listeners[:3])
+        detail = (
+            f"The command listens on {where}, not on $DOMAIN_SOCKET: "
+            "give its server the option --uds $DOMAIN_SOCKET or the like."
+        )
+        return Failure(reason=Reason.LISTENED_ELSEWHERE, detail=detail, stderr=tuple(stderr))
+    detail = f"The command did not listen on $DOMAIN_SOCKET within {deadline_s:g} seconds."
+    return Failure(reason=Reason.NEVER_LISTENED, detail=detail, stderr=tuple(stderr))
+
+
+def describe_unusable(stderr: Sequence[str] = ()) -> Failure:
+    detail = "What lies at $DOMAIN_SOCKET is no stream socket of yours: let the server bind a unix stream socket there."
+    return Failure(reason=Reason.SOCKET_UNUSABLE, detail=detail, stderr=tuple(stderr))

@@ -1,0 +1,139 @@
+"""What a website, a console or the panel is started with: command, environment, mounts. No deed is done here."""
+
+import secrets
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import hostel
+from hostel.agent.image import CA_BUNDLE, KEEPER, Image, account_mounts
+from hostel.agent.oci import Mount
+from hostel.agent.sandbox import Kind, RunSpec
+from hostel.agent.tenant import Tenant
+from hostel.wire.config import Config
+from hostel.wire.names import SYSTEM_TENANT, canonical_domain
+from hostel.wire.paths import Paths
+from hostel.wire.streams import Streams
+from hostel.wire.website import Limits, RunId, WebsiteSpec
+
+_INSIDE = Paths(Path("/"))  # where the panel finds things in its sandbox
+
+
+def new_run() -> RunId:
+    """Never the same twice, through crashes and restores: time in milliseconds and randomness, 14 characters."""
+    return RunId(f"{int(time.time() * 1000):x}"[-8:] + secrets.token_hex(3))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launcher:
+    """Knows the installation's image and configuration; makes RunSpecs."""
+
+    config: Config
+    paths: Paths
+    image: Image
+
+    def website(self, spec: WebsiteSpec, tenant: Tenant) -> RunSpec:
+        """The next run of a website, the panel's own included."""
+        run = new_run()
+        is_panel = spec.tenant == SYSTEM_TENANT
+        socket_directory = f"/var/sockets/{spec.domain_name}"
+        environment = self._environment(tenant, is_panel=is_panel)
+        environment["DOMAIN_SOCKET"] = f"{socket_directory}/app.sock"
+        if spec.expose_token and tenant.record.api_token:
+            environment["API_TOKEN"] = tenant.record.api_token
+        logs = tenant.log_directory
+        return RunSpec(
+            run=run,
+            kind=Kind.WEBSITE,
+            tenant=tenant.name,
+            # -f: no globbing. bash becomes the last simple command, which therefore is PID 1 and gets the TERM.
+            argv=("/bin/bash", "-f", "-c", spec.command),
+            environment=environment,
+            limits=spec.limits,
+            mounts=(
+                *self._mounts(tenant, is_panel=is_panel),
+                Mount(source=str(tenant.socket_directory / run), to=socket_directory, writable=True, executable=False),
+            ),
+            cwd=self._home(tenant, is_panel=is_panel),
+            website=canonical_domain(spec.domain_name),
+            streams=Streams(
+                run=run,
+                stdout=str(logs / f"{spec.domain_name}.server.log"),
+                stderr=str(logs / f"{spec.domain_name}.error.log"),
+            ),
+        )
+
+    def command(self, tenant: Tenant, argv: tuple[str, ...], limits: Limits, *, terminal: bool) -> RunSpec:
+        """A console or one command. For the system tenant it runs beside the panel, with the panel's mounts."""
+        is_panel = tenant.name == SYSTEM_TENANT
+        environment = self._environment(tenant, is_panel=is_panel)
+        if not is_panel:
+            environment["WORKON_HOME"] = f"/home/{tenant.name}/.virtualenvs"
+            if tenant.record.api_token:
+                environment["API_TOKEN"] = tenant.record.api_token
+        if terminal:
+            environment["TERM"] = "xterm-256color"
+            argv = ("/usr/bin/python3", "-I", KEEPER, *argv)
+        return RunSpec(
+            run=new_run(),
+            kind=Kind.COMMAND,
+            tenant=tenant.name,
+            argv=argv,
+            environment=environment,
+            limits=limits,
+            mounts=self._mounts(tenant, is_panel=is_panel),
+            cwd=self._home(tenant, is_panel=is_panel),
+        )
+
+    def _home(self, tenant: Tenant, *, is_panel: bool) -> str:
+        return str(_INSIDE.panel) if is_panel else f"/home/{tenant.name}"
+
+    def _environment(self, tenant: Tenant, *, is_panel: bool) -> dict[str, str]:
+        home = self._home(tenant, is_panel=is_panel)
+        search = f"{home}/.local/bin:/usr/local/bin:/usr/bin:/bin"
+        environment = {
+            "PATH": search,
+            "HOME": home,
+            "USER": tenant.name,
+            "LOGNAME": tenant.name,
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONUNBUFFERED": "1",
+            # The edge sets X-Forwarded-For itself, so servers may believe it.
+            "FORWARDED_ALLOW_IPS": "*",
+            "SSL_CERT_FILE": CA_BUNDLE,
+            "REQUESTS_CA_BUNDLE": CA_BUNDLE,
+            "PIP_CERT": CA_BUNDLE,
+        }
+        if is_panel:
+            environment |= {"HOSTEL_ROOT": "/", "PATH": f"{sys.prefix}/bin:{search}"}
+            return environment
+        environment |= {
+            "PYTHONANYWHERE_SITE": self.config.authority(self.config.panel_host),
+            "PYTHONANYWHERE_DOMAIN": self.config.sites.domain,
+            "VIRTUALENVWRAPPER_PYTHON": "/usr/bin/python3",
+        }
+        return environment | dict(self.config.sandbox.environment)
+
+    def _mounts(self, tenant: Tenant, *, is_panel: bool) -> tuple[Mount, ...]:
+        logs = Mount(source=str(tenant.log_directory), to="/var/log", executable=False)
+        accounts = account_mounts(tenant.account_directory, name=tenant.name, uid=tenant.uid)
+        own = self._panel_mounts() if is_panel else self._user_mounts(tenant)
+        return (*self.image.mounts(), *accounts, logs, *own)
+
+    def _user_mounts(self, tenant: Tenant) -> tuple[Mount, ...]:
+        return (Mount(source=str(tenant.home), to=f"/home/{tenant.name}", writable=True),)
+
+    def _panel_mounts(self) -> tuple[Mount, ...]:
+        """The panel's data, the configuration, the way to the agent, and Hostel's own code where it lies."""
+        code = {sys.prefix, sys.base_prefix, str(Path(hostel.__file__).parent.parent), sysconfig.get_path("purelib")}
+        outside_usr = sorted(place for place in code if not place.startswith("/usr/"))
+        nested = {p for p in outside_usr if any(p != other and p.startswith(f"{other}/") for other in outside_usr)}
+        return (
+            Mount(source=str(self.paths.panel), to=str(_INSIDE.panel), writable=True, executable=False),
+            Mount(source=str(self.paths.config_file.parent), to=str(_INSIDE.config_file.parent)),
+            Mount(source=str(self.paths.agent_for_panel), to=str(_INSIDE.agent_for_panel), writable=True),
+            *(Mount(source=place, to=place) for place in outside_usr if place not in nested and place != "/usr"),
+        )

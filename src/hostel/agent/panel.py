@@ -1,0 +1,68 @@
+"""The panel as the agent knows it: a website that nobody can PUT or DELETE, migrated before each new run, and the
+place where wanted state is pulled from.
+"""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+from hostel.agent.errors import RunFailed
+from hostel.agent.failure import describe_exit
+from hostel.agent.launch import Launcher
+from hostel.agent.sandbox import Sandboxes
+from hostel.agent.sockets import SOCKET_NAME
+from hostel.agent.tenant import Tenant
+from hostel.wire.codec import parse
+from hostel.wire.config import Config
+from hostel.wire.errors import HostelError, MalformedMessage
+from hostel.wire.names import SYSTEM_TENANT
+from hostel.wire.website import MIB, Limits, Version, Wanted, WebsiteSpec
+
+PANEL_VERSION = Version(epoch=0, revision=0)
+_COMMAND = "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --no-access-log --lifespan off"
+_MIGRATE = "exec python -m hostel.panel migrate"
+_MIGRATE_DEADLINE_S = 120.0
+_PULL_DEADLINE_S = 20.0
+
+
+def panel_spec(config: Config) -> WebsiteSpec:
+    return WebsiteSpec(
+        domain_name=config.panel_host,
+        tenant=SYSTEM_TENANT,
+        version=PANEL_VERSION,
+        enabled=True,
+        command=_COMMAND,
+        drain_s=60.0,  # an API call may wait 45 s for a deploy
+        limits=Limits(memory_bytes=768 * MIB, pids=256, cpu=1.0),
+    )
+
+
+async def migrate(spec: WebsiteSpec, tenant: Tenant, launcher: Launcher, sandboxes: Sandboxes) -> None:
+    """Before a run of the panel: bring its database to its code. Nothing for other websites. Raises RunFailed."""
+    if spec.tenant != SYSTEM_TENANT:
+        return
+    run = launcher.website(replace(spec, command=_MIGRATE), tenant)
+    sandbox = await sandboxes.start(run, tenant)
+    try:
+        async with asyncio.timeout(_MIGRATE_DEADLINE_S):
+            ended = await asyncio.shield(sandbox.exit)
+        if ended.code != 0:
+            raise RunFailed(describe_exit(ended, spec.limits, await sandboxes.tail(sandbox)))
+    finally:
+        await sandboxes.stop(sandbox, grace_s=1.0)
+
+
+async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: Version) -> Wanted:
+    """All that the panel wants that is newer than `since`. Raises HostelError when the panel gives no good answer."""
+    transport = httpx.AsyncHTTPTransport(uds=str(socket_directory / SOCKET_NAME))
+    headers = {"Authorization": f"Agent {secret}", "Host": host, "X-Forwarded-Proto": "https"}
+    query = {"epoch": str(since.epoch), "revision": str(since.revision)}
+    try:
+        async with httpx.AsyncClient(transport=transport, timeout=_PULL_DEADLINE_S) as client:
+            answer = await client.get("http://panel/agent/wanted/", params=query, headers=headers)
+            answer.raise_for_status()
+            return parse(Wanted, answer.json())
+    except (httpx.HTTPError, ValueError, MalformedMessage) as error:
+        raise HostelError(f"the panel does not say what is wanted: {error}") from error

@@ -1,0 +1,74 @@
+"""From websites to the edge: route records with growing serials, and waiting for requests in flight."""
+
+import asyncio
+import itertools
+import time
+from pathlib import Path
+
+from hostel.agent.sandbox import Exit, Sandbox
+from hostel.agent.sockets import SOCKET_NAME
+from hostel.edge.publish import Edge
+from hostel.wire.config import Config
+from hostel.wire.errors import EdgeUnreachable
+from hostel.wire.names import canonical_domain
+from hostel.wire.route import RouteRecord, RouteState
+from hostel.wire.website import RunId, WebsiteSpec
+
+_TRIES, _PAUSE_S = 5, 0.2
+_DRAIN_FIRST_S, _DRAIN_LIMIT_S = 0.02, 0.5
+
+
+class Publication:
+    """The one writer of routes of an installation."""
+
+    def __init__(self, edge: Edge, config: Config) -> None:
+        self._edge = edge
+        self._config = config
+        self._serials = itertools.count(edge.last_serial() + 1)
+
+    async def publish(
+        self,
+        spec: WebsiteSpec,
+        state: RouteState,
+        *,
+        sandbox: Sandbox | None,
+        access_log: Path,
+        hold_s: float,
+    ) -> None:
+        """Returns when every new request meets `state`. Raises EdgeUnreachable after a second of trying."""
+        domain = canonical_domain(spec.domain_name)
+        record = RouteRecord(
+            domain=domain,
+            serial=next(self._serials),
+            state=state,
+            run=sandbox.run if sandbox else None,
+            endpoint=f"unix:{sandbox.socket_directory / SOCKET_NAME}" if sandbox else None,
+            host=self._config.authority(domain, https=False),
+            https_host=self._config.authority(domain),
+            access_log=str(access_log),
+            hold_s=hold_s,
+            read_timeout_s=spec.read_timeout_s,
+            websocket_timeout_s=spec.websocket_timeout_s,
+        )
+        for attempt in range(_TRIES):
+            try:
+                await self._edge.publish(record)
+            except EdgeUnreachable:
+                if attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+            else:
+                return
+
+    async def drained(self, run: RunId, *, plain_s: float, streaming_s: float, ended: asyncio.Future[Exit]) -> None:
+        """Wait until the edge has no request at `run`, at most `plain_s` for plain ones and `streaming_s` for
+        WebSockets and event streams, or until the run has `ended` by itself. Raises EdgeUnreachable.
+        """
+        began, pause_s = time.monotonic(), _DRAIN_FIRST_S
+        while not ended.done():
+            bound = await self._edge.bound(run)
+            took_s = time.monotonic() - began
+            if (not bound.plain or took_s > plain_s) and (not bound.streaming or took_s > streaming_s):
+                return
+            await asyncio.wait([ended], timeout=pause_s)
+            pause_s = min(pause_s * 1.5, _DRAIN_LIMIT_S)

@@ -1,0 +1,263 @@
+"""One running OCI container for one run: start it, learn how it ended, stop it, take it over after an agent's death.
+
+Everything a run has on this machine is made and removed here. What is served by it is none of this module's concern.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+import structlog
+
+from hostel.agent import cgroup, sockets
+from hostel.agent.image import HOSTNAME, build_skeleton
+from hostel.agent.oci import Container, Mount, render_config
+from hostel.agent.runc import Runc
+from hostel.agent.streams import Logger, Output, make_streams, open_streams, remove_streams
+from hostel.agent.tenant import Tenant, edge_gid
+from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.errors import MalformedMessage
+from hostel.wire.files import write_atomically
+from hostel.wire.paths import Paths
+from hostel.wire.process import ProcessIdentity
+from hostel.wire.streams import Streams
+from hostel.wire.website import Limits, RunId
+
+log = structlog.get_logger()
+
+_TERM_TO_KILL_CHECK_S = 5.0  # after KILL the kernel needs a moment; longer means a process in uninterruptible sleep
+
+
+class Kind(StrEnum):
+    WEBSITE = "website"
+    COMMAND = "command"  # a console or a single command of root's command line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What to start. `streams` None means that the caller starts runc itself and owns the output."""
+
+    run: RunId
+    kind: Kind
+    tenant: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    limits: Limits
+    mounts: tuple[Mount, ...]
+    cwd: str
+    website: str = ""  # canonical domain
+    streams: Streams | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """`runs/<run>/run.json`, for the next agent. `process` is None until runc has said the pid."""
+
+    run: RunId
+    kind: Kind
+    tenant: str
+    number: int
+    website: str
+    process: ProcessIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How PID 1 of a sandbox ended. Both None: nobody of the platform was its parent by then."""
+
+    code: int | None = None
+    signal: int | None = None
+    is_out_of_memory: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Sandbox:
+    """A run that was started or adopted. `exit` is done when its PID 1 has ended."""
+
+    record: RunRecord
+    cgroup: str
+    socket_directory: Path
+    pidfd: int
+    output: Output | None
+    exit: asyncio.Future[Exit] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    @property
+    def run(self) -> RunId:
+        return self.record.run
+
+    def processes(self) -> list[int]:
+        return cgroup.processes(self.cgroup)
+
+
+class Sandboxes:
+    """Starts, adopts, stops and removes the sandboxes of one installation."""
+
+    def __init__(self, paths: Paths, logger: Logger) -> None:
+        self._paths = paths
+        self._logger = logger
+        self._runc = Runc(paths.run / "runc")
+
+    async def start(self, spec: RunSpec, tenant: Tenant) -> Sandbox:
+        """Start a sandbox with logged output. Raises SandboxFault; nothing of it is left then."""
+        if spec.streams is None:
+            raise ValueError("a run without streams is started by its caller")
+        record = await asyncio.to_thread(self._prepare, spec, tenant)
+        output = None
+        try:
+            output = make_streams(self._paths.streams, spec.streams)
+            await self._logger.open(spec.run)
+            pid = await self._runc.start(spec.run, self._bundle(spec.run), stdout=output.stdout, stderr=output.stderr)
+            record = self._remember(record, pid)
+        except BaseException:
+            await self._remove(spec.run, tenant.cgroup, output)
+            sockets.remove_run_directory(tenant.socket_directory / spec.run)
+            raise
+        return self._watch(record, tenant, output)
+
+    async def prepare_foreground(self, spec: RunSpec, tenant: Tenant, *, terminal: bool) -> tuple[str, ...]:
+        """Prepare a sandbox that the caller runs by the command returned, and then has removed by `discard`."""
+        await asyncio.to_thread(self._prepare, spec, tenant)
+        return self._runc.foreground(spec.run, self._bundle(spec.run), terminal=terminal)
+
+    def adopt(self, record: RunRecord, tenant: Tenant) -> Sandbox:
+        """Take over a run of an earlier agent. Raises ProcessLookupError if it has ended."""
+        if record.process is None or not record.process.is_alive():
+            raise ProcessLookupError(record.run)
+        output = None
+        with contextlib.suppress(OSError):
+            output = open_streams(self._paths.streams, record.run)
+        return self._watch(record, tenant, output)
+
+    async def stop(self, sandbox: Sandbox, *, grace_s: float) -> None:
+        """TERM to all its processes, KILL to what is left after `grace_s`, then remove every trace. Idempotent."""
+        if not sandbox.exit.done():
+            cgroup.signal_all(sandbox.cgroup, signal.SIGTERM)
+            await _within(sandbox.exit, grace_s)
+        if not sandbox.exit.done():
+            log.warning("sandbox ignored TERM", run=sandbox.run, website=sandbox.record.website, grace_s=grace_s)
+            cgroup.signal_all(sandbox.cgroup, signal.SIGKILL)
+            if not await _within(sandbox.exit, _TERM_TO_KILL_CHECK_S):
+                log.error("sandbox does not die", run=sandbox.run, cgroup=sandbox.cgroup)
+        await self.clear(sandbox)
+
+    async def clear(self, sandbox: Sandbox) -> None:
+        """Remove what is left of a run whose PID 1 has ended (the kernel has killed the rest of its pid namespace)."""
+        await self._remove(sandbox.run, os.path.dirname(sandbox.cgroup), sandbox.output)
+        sandbox.output = None
+        sockets.remove_run_directory(sandbox.socket_directory)
+
+    async def discard(self, run: RunId, tenant: Tenant) -> None:
+        """Remove a run that nobody watches: a foreground command, or something an earlier agent left. Idempotent."""
+        cgroup.signal_all(f"{tenant.cgroup}/{run}", signal.SIGKILL)
+        await self._remove(run, tenant.cgroup, None)
+        sockets.remove_run_directory(tenant.socket_directory / run)
+
+    async def tail(self, sandbox: Sandbox) -> tuple[str, ...]:
+        """The last lines that the run wrote to stderr."""
+        return await self._logger.tail(sandbox.run)
+
+    def records(self) -> list[RunRecord]:
+        """What earlier agents wrote of their runs; torn records are left out (and their runs are left over)."""
+        found = []
+        for file in self._paths.runs.glob("*/run.json"):
+            with contextlib.suppress(OSError, ValueError, MalformedMessage):
+                found.append(parse(RunRecord, json.loads(file.read_bytes())))
+        return found
+
+    async def remove_unknown(self, known: set[RunId]) -> None:
+        """Remove runc states, bundles and FIFOs of runs that are not in `known`: half-made or half-removed ones."""
+        places = (self._paths.runs, self._paths.streams)
+        names = {RunId(entry.name) for place in places if place.is_dir() for entry in place.iterdir()}
+        for run in (names | set(self._runc.known())) - known:
+            log.warning("removed what was left of a run", run=run)
+            await self._runc.delete(run)
+            remove_streams(self._paths.streams, run)
+            shutil.rmtree(self._bundle(run), ignore_errors=True)
+
+    # -- private
+
+    def _bundle(self, run: RunId) -> Path:
+        return self._paths.runs / run
+
+    def _prepare(self, spec: RunSpec, tenant: Tenant) -> RunRecord:
+        """The bundle on disk. In a thread: a few dozen small files."""
+        record = RunRecord(
+            run=spec.run, kind=spec.kind, tenant=spec.tenant, number=tenant.record.number, website=spec.website
+        )
+        bundle = self._bundle(spec.run)
+        bundle.mkdir(mode=0o700, parents=True)
+        self._write(record)
+        build_skeleton(bundle / "rootfs")
+        container = Container(
+            hostname=HOSTNAME,
+            argv=spec.argv,
+            environment=spec.environment,
+            cwd=spec.cwd,
+            uid=tenant.uid,
+            cgroup=f"{tenant.cgroup}/{spec.run}",
+            network=tenant.network_path,
+            limits=spec.limits,
+            mounts=spec.mounts,
+        )
+        (bundle / "config.json").write_text(json.dumps(render_config(container)))
+        if spec.kind is Kind.WEBSITE:
+            sockets.make_run_directory(tenant.socket_directory / spec.run, uid=tenant.uid, edge_gid=edge_gid())
+        return record
+
+    def _remember(self, record: RunRecord, pid: int) -> RunRecord:
+        started = replace(record, process=ProcessIdentity.of(pid))
+        self._write(started)
+        return started
+
+    def _write(self, record: RunRecord) -> None:
+        file = self._bundle(record.run) / "run.json"
+        write_atomically(file, json.dumps(to_jsonable(record)).encode(), mode=0o600)
+
+    def _watch(self, record: RunRecord, tenant: Tenant, output: Output | None) -> Sandbox:
+        if record.process is None:
+            raise ProcessLookupError(record.run)
+        sandbox = Sandbox(
+            record=record,
+            cgroup=f"{tenant.cgroup}/{record.run}",
+            socket_directory=tenant.socket_directory / record.run,
+            pidfd=record.process.open_pidfd(),
+            output=output,
+        )
+        asyncio.get_running_loop().add_reader(sandbox.pidfd, _ended, sandbox)
+        return sandbox
+
+    async def _remove(self, run: RunId, tenant_cgroup: str, output: Output | None) -> None:
+        await self._runc.delete(run)
+        cgroup.remove(f"{tenant_cgroup}/{run}")
+        await self._logger.close(run)
+        if output is not None:
+            output.close()
+        remove_streams(self._paths.streams, run)
+        await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
+
+
+def _ended(sandbox: Sandbox) -> None:
+    """PID 1 of a sandbox has ended: keep how, while its cgroup can still say whether memory was the reason."""
+    asyncio.get_running_loop().remove_reader(sandbox.pidfd)
+    code = number = None
+    with contextlib.suppress(ChildProcessError):  # adopted: another agent was its parent
+        status = os.waitid(os.P_PIDFD, sandbox.pidfd, os.WEXITED)
+        if status is not None and status.si_code == os.CLD_EXITED:
+            code = status.si_status
+        elif status is not None:
+            number = status.si_status
+    os.close(sandbox.pidfd)
+    is_out_of_memory = cgroup.oom_kills(sandbox.cgroup) > 0
+    if not sandbox.exit.done():
+        sandbox.exit.set_result(Exit(code=code, signal=number, is_out_of_memory=is_out_of_memory))
+
+
+async def _within(future: asyncio.Future[Exit], seconds: float) -> bool:
+    done, _ = await asyncio.wait([future], timeout=seconds)
+    return bool(done)

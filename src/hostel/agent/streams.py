@@ -1,0 +1,88 @@
+"""The agent's end of a run's output: the FIFOs, and the requests to the logger that reads them."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.errors import MalformedMessage
+from hostel.wire.files import write_atomically
+from hostel.wire.streams import PIPE_BYTES, LoggerAnswer, LoggerRequest, LoggerVerb, Streams
+from hostel.wire.website import RunId
+
+_DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Descriptors of a run's FIFOs, opened for reading and writing: what is written while no logger reads stays."""
+
+    stdout: int
+    stderr: int
+
+    def close(self) -> None:
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+def make_streams(directory: Path, streams: Streams) -> Output:
+    """Make the FIFOs of a run below `directory` and tell the logger by `streams.json` where they go."""
+    place = directory / streams.run
+    place.mkdir(mode=0o700, parents=True)
+    for name in ("stdout", "stderr"):
+        os.mkfifo(place / name, 0o600)
+    write_atomically(place / "streams.json", json.dumps(to_jsonable(streams)).encode())
+    return open_streams(directory, streams.run)
+
+
+def open_streams(directory: Path, run: RunId) -> Output:
+    """Raises FileNotFoundError when the run has no FIFOs (any more)."""
+    return Output(_open(directory / run / "stdout"), _open(directory / run / "stderr"))
+
+
+def _open(path: Path) -> int:
+    # Read-write: opening never blocks, and the pipe outlives each of its readers (fifo(7)).
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with contextlib.suppress(PermissionError):
+        fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return descriptor
+
+
+def remove_streams(directory: Path, run: RunId) -> None:
+    shutil.rmtree(directory / run, ignore_errors=True)
+
+
+class Logger:
+    """Asks the logger for things. Without a logger, runs go on: it finds their FIFOs when it starts."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    async def open(self, run: RunId) -> None:
+        await self._ask(LoggerVerb.OPEN, run)
+
+    async def close(self, run: RunId) -> None:
+        """Returns when all that the run wrote is in its log files (or the logger does not answer)."""
+        await self._ask(LoggerVerb.CLOSE, run)
+
+    async def tail(self, run: RunId) -> tuple[str, ...]:
+        """The last lines of the run's stderr; () when the logger cannot say."""
+        return (await self._ask(LoggerVerb.TAIL, run)).lines
+
+    async def _ask(self, verb: LoggerVerb, run: RunId) -> LoggerAnswer:
+        request = json.dumps(to_jsonable(LoggerRequest(verb=verb, run=run))).encode() + b"\n"
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                reader, writer = await asyncio.open_unix_connection(self._socket, limit=1 << 20)
+                try:
+                    writer.write(request)
+                    return parse(LoggerAnswer, json.loads(await reader.readline()))
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError, ValueError, MalformedMessage) as error:
+            return LoggerAnswer(error=str(error))

@@ -1,0 +1,189 @@
+"""A tenant on this machine: number, home, network, cgroup, socket directory, and what the agent must remember.
+
+Allocates what the panel must not choose (uid, paths, addresses). Knows nothing of websites.
+"""
+
+import asyncio
+import grp
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from hostel.agent import cgroup, network, sockets
+from hostel.agent.backlog import Backlog
+from hostel.agent.installation import Installation
+from hostel.agent.network import Namespace
+from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.files import write_atomically
+from hostel.wire.names import SYSTEM_TENANT
+from hostel.wire.paths import Paths
+from hostel.wire.website import Limits, Version
+
+log = structlog.get_logger()
+
+_BASHRC = "# Yours to change: read by every bash of yours, after the machine's own settings.\n"
+_PROFILE = "source ~/.bashrc\n"
+_README = """\
+This is your home. Files here are yours alone, and your websites and consoles see them.
+
+A website is one command that listens on the unix socket named in $DOMAIN_SOCKET.
+Its logs are in /var/log.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRecord:
+    """`tenants/<name>.json`: durable, 0600 because of the token."""
+
+    name: str
+    number: int
+    version: Version
+    limits: Limits
+    api_token: str = ""
+
+
+def edge_gid() -> int:
+    """The group of nginx's workers on Debian."""
+    return grp.getgrnam("www-data").gr_gid
+
+
+class Tenant:
+    """One tenant, ready to run sandboxes after `ensure`."""
+
+    def __init__(self, record: TenantRecord, paths: Paths, installation: Installation, home: Path) -> None:
+        self.record = record
+        self.home = home
+        self._paths = paths
+        self._installation = installation
+        self._namespace: Namespace | None = None
+        self._backlog: Backlog | None = None
+        self._surge_bytes = 0
+        self._ensuring = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def uid(self) -> int:
+        return self._installation.uid(self.record.number)
+
+    @property
+    def cgroup(self) -> str:
+        return f"{self._installation.cgroup}/{self.record.number}"
+
+    @property
+    def socket_directory(self) -> Path:
+        return self._paths.sockets / str(self.record.number)
+
+    @property
+    def log_directory(self) -> Path:
+        return self._paths.site_logs / self.record.name
+
+    @property
+    def account_directory(self) -> Path:
+        return self._paths.run / "accounts" / str(self.record.number)
+
+    @property
+    def network_path(self) -> str:
+        if self._namespace is None:
+            raise RuntimeError(f"tenant {self.name} has no network yet")
+        return self._namespace.path
+
+    @property
+    def backlog(self) -> Backlog:
+        if self._backlog is None:
+            raise RuntimeError(f"tenant {self.name} has no network yet")
+        return self._backlog
+
+    async def ensure(self, *, member_pid: int | None = None) -> None:
+        """Make everything that a sandbox of this tenant needs, once a start of the agent.
+
+        `member_pid` is a process of the tenant's that already runs, in whose network the others shall be.
+        """
+        async with self._ensuring:
+            if self._namespace is None:
+                await asyncio.to_thread(self._ensure, member_pid)
+
+    def _ensure(self, member_pid: int | None) -> None:
+        cgroup.ensure_tenant(self.cgroup, self.record.limits)
+        sockets.ensure_tenant_directory(self.socket_directory)
+        _ensure_directory(self.log_directory, mode=0o775, owner=(0, edge_gid()))
+        if self.name == SYSTEM_TENANT:
+            _ensure_directory(self.home, mode=0o700, owner=(self.uid, self.uid))
+        else:
+            ensure_home(self.home, uid=self.uid)
+        namespace = network.ensure_namespace(self._installation, self.record.number, member_pid=member_pid)
+        self._backlog = Backlog(namespace.descriptor)
+        self._namespace = namespace
+
+    def update(self, *, version: Version, limits: Limits, api_token: str | None) -> None:
+        """Take over a newer wanted state, durably, and apply its limits."""
+        token = self.record.api_token if api_token is None else api_token
+        self.record = replace(self.record, version=version, limits=limits, api_token=token)
+        write_record(self._paths, self.record)
+        self._apply_limits()
+
+    def add_surge(self, limits: Limits) -> None:
+        """Let a second run of a website exist beside the serving one without the tenant's limit ending either."""
+        self._surge_bytes += limits.memory_bytes
+        self._apply_limits()
+
+    def end_surge(self, limits: Limits) -> None:
+        self._surge_bytes -= limits.memory_bytes
+        self._apply_limits()
+
+    def _apply_limits(self) -> None:
+        limits = self.record.limits
+        raised = replace(limits, memory_bytes=limits.memory_bytes + self._surge_bytes)
+        try:
+            cgroup.ensure_tenant(self.cgroup, raised)
+        except OSError as error:  # EBUSY: version 1 refuses a limit below what is in use; the next change tries again
+            log.warning("limits of a tenant could not be set", tenant=self.name, error=str(error))
+
+    def release(self) -> None:
+        """Give back what the kernel holds for this tenant. No sandbox of it may run any more. Idempotent."""
+        if self._namespace is not None:
+            self.backlog.close()
+            self._namespace.close()
+            self._namespace = self._backlog = None
+        network.remove_interface(self._installation, self.record.number)
+        sockets.remove_tenant_directory(self.socket_directory)
+        cgroup.kill_tree(self.cgroup)
+        shutil.rmtree(self.account_directory, ignore_errors=True)
+
+
+def write_record(paths: Paths, record: TenantRecord) -> None:
+    data = json.dumps(to_jsonable(record)).encode()
+    write_atomically(paths.tenants / f"{record.name}.json", data, mode=0o600)
+
+
+def read_record(file: Path) -> TenantRecord:
+    """Raises OSError, ValueError or MalformedMessage on a torn or foreign file."""
+    return parse(TenantRecord, json.loads(file.read_bytes()))
+
+
+def ensure_home(home: Path, *, uid: int) -> None:
+    """The tenant's home, with first files in it. It is filled before the tenant can reach it, then renamed in place."""
+    if home.exists():
+        return
+    new = home.with_name(f".{home.name}.{secrets.token_hex(4)}")
+    new.mkdir(mode=0o700, parents=True)
+    for name, text in ((".bashrc", _BASHRC), (".profile", _PROFILE), ("README.txt", _README)):
+        (new / name).write_text(text)
+        (new / name).chmod(0o644)
+        os.chown(new / name, uid, uid)
+    os.chown(new, uid, edge_gid())
+    new.chmod(0o710)
+    os.rename(new, home)
+
+
+def _ensure_directory(directory: Path, *, mode: int, owner: tuple[int, int]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chown(directory, *owner)
+    directory.chmod(mode)

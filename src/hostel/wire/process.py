@@ -1,0 +1,71 @@
+"""Which process it was: a pid alone names another process later, and after a reboot yet another."""
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_DEAD_STATES = frozenset("ZXx")  # proc_pid_stat(5): zombie, dead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIdentity:
+    """One process of this machine, told from every other that has or will have its pid."""
+
+    pid: int
+    start_ticks: int  # field 22 of /proc/<pid>/stat: clock ticks between boot and its start; exec keeps it
+    boot_id: str
+
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """The process that has `pid` now, a zombie among them. Raises ProcessLookupError where there is none."""
+        _, start_ticks = _read_stat(pid)
+        return cls(pid=pid, start_ticks=start_ticks, boot_id=read_boot_id())
+
+    def is_alive(self) -> bool:
+        """Whether this very process still runs. A zombie has ended."""
+        return self._find_state() not in {None, *_DEAD_STATES}
+
+    def open_pidfd(self) -> int:
+        """A descriptor that becomes readable when the process ends; the caller closes it.
+
+        Raises ProcessLookupError if the process has ended and been reaped.
+        """
+        pidfd = os.pidfd_open(self.pid)
+        if self._find_state() is not None:  # asked after the open: from here on the pid cannot be reused
+            return pidfd
+        os.close(pidfd)
+        raise ProcessLookupError(f"process {self.pid} is another one now")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this very process, or to nobody if it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            pidfd = self.open_pidfd()
+            try:
+                signal.pidfd_send_signal(pidfd, number)
+            finally:
+                os.close(pidfd)
+
+    def _find_state(self) -> str | None:
+        try:
+            state, start_ticks = _read_stat(self.pid)
+        except ProcessLookupError:
+            return None
+        return state if start_ticks == self.start_ticks and self.boot_id == read_boot_id() else None
+
+
+def read_boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _read_stat(pid: int) -> tuple[str, int]:
+    """State and start time of the process that has `pid` now."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # the second when it ends between open and read
+        raise ProcessLookupError(f"there is no process {pid}") from None
+    # The name in field 2 may hold spaces and parentheses; what follows its last ")" cannot.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return fields[0].decode("ascii"), int(fields[19])
