@@ -1,0 +1,1 @@
+"""Root's commands, run in the panel's sandbox by `hostel user ...` and `hostel token ...`."""

@@ -1,0 +1,102 @@
+"""`user add | list | password | remove`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError, CommandParser
+from django.db.models import Count
+
+from hostel.panel import agent
+from hostel.panel.accounts.management.nouns import NounCommand
+from hostel.panel.accounts.models import User, generate_password
+from hostel.wire.errors import HostelError
+from hostel.wire.website import Tombstone
+
+log = structlog.get_logger(__name__)
+
+
+class Command(NounCommand):
+    help = "Add, list and remove users, and set their passwords."
+
+    def add_verbs(self, verbs: "argparse._SubParsersAction[CommandParser]") -> None:
+        for verb, words in (("add", "add a user"), ("password", "set a user's password")):
+            parser = verbs.add_parser(verb, help=words)
+            parser.add_argument("name")
+            parser.add_argument("--password-stdin", action="store_true", help="read it from stdin, not make one up")
+        parser = verbs.add_parser("list", help="list the users")
+        parser.add_argument("--json", action="store_true", help="as JSON")
+        parser = verbs.add_parser("remove", help="remove a user with all websites")
+        parser.add_argument("name")
+
+    def add(self, options: dict[str, Any]) -> None:
+        password, is_made_up = self._password(options)
+        user = User.objects.add(options["name"], password=password)
+        self.stdout.write(f"Added user {user.username}.")
+        self._show(password, is_made_up)
+        try:
+            agent.put_tenant(user.current_spec())
+        except HostelError as error:
+            self.say(f"{error}\nThe user's home will be there when the agent has seen this.")
+
+    def password(self, options: dict[str, Any]) -> None:
+        user = User.objects.named(options["name"])
+        password, is_made_up = self._password(options)
+        user.change_password(password)
+        self.stdout.write(f"Set the password of {user.username}; all browsers were logged out.")
+        self._show(password, is_made_up)
+
+    def list(self, options: dict[str, Any]) -> None:
+        users = User.objects.order_by("username").select_related("api_token").annotate(website_count=Count("websites"))
+        rows = [
+            {
+                "name": user.username,
+                "created_at": user.date_joined.isoformat(timespec="seconds"),
+                "websites": user.website_count,
+                "has_token": user.token is not None,
+            }
+            for user in users
+        ]
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+            return
+        self.stdout.write(f"{'NAME':<30} {'WEBSITES':>8}  {'TOKEN':<5}  CREATED")
+        for row in rows:
+            has_token = "yes" if row["has_token"] else "no"
+            self.stdout.write(f"{row['name']:<30} {row['websites']:>8}  {has_token:<5}  {row['created_at']}")
+
+    def remove(self, options: dict[str, Any]) -> None:
+        websites, tenant = User.objects.named(options["name"]).remove()
+        count = len(websites)
+        self.stdout.write(f"Removed user {tenant.name} with {count} website{'' if count == 1 else 's'}.")
+        self._tell_of(websites, tenant)
+
+    def _tell_of(self, websites: Sequence[Tombstone], tenant: Tombstone) -> None:
+        try:
+            for website in websites:
+                agent.delete_website(website)
+            agent.delete_tenant(tenant)
+        except HostelError as error:
+            log.warning("agent not told of removed user", user=tenant.name, code=error.code)
+            self.say(f"{error}\nWhat still runs will be stopped when the agent has seen this.")
+
+    def _password(self, options: dict[str, Any]) -> tuple[str, bool]:
+        if not options["password_stdin"]:
+            return generate_password(), True
+        password = sys.stdin.readline().rstrip("\r\n")
+        if not password:
+            raise CommandError("The password on stdin is empty.")
+        try:
+            validate_password(password, User(username=options["name"]))
+        except ValidationError as error:  # root decides, and may have reasons
+            self.say(f"Warning, a weak password: {' '.join(error.messages)}")
+        return password, False
+
+    def _show(self, password: str, is_made_up: bool) -> None:
+        if is_made_up:
+            self.stdout.write(f"Password, shown only now: {password}")

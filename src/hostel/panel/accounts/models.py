@@ -1,0 +1,180 @@
+"""Users and their API tokens. A token's text is never stored: the row holds its SHA-256."""
+
+import hashlib
+import secrets
+import string
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.utils import timezone
+
+from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
+from hostel.wire import names
+from hostel.wire.errors import Refusal
+from hostel.wire.website import TenantSpec, Version
+from hostel.wire.website import Tombstone as WireTombstone
+
+TOKEN_LENGTH = 40
+_PASSWORD_ALPHABET = "".join(sorted(set(string.ascii_lowercase + string.digits) - set("il1o0")))
+
+
+class UserExists(Refusal):
+    """There is a user with that name already."""
+
+    code = "user_exists"
+
+
+class UnknownUser(Refusal):
+    """There is no such user."""
+
+    code = "unknown_user"
+    status = 404
+
+
+def generate_password() -> str:
+    """Twenty characters (99 bits), without the ones that look alike, in groups that can be read aloud."""
+    return "-".join("".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(5)) for _ in range(4))
+
+
+def validate_username(name: str) -> None:
+    """`names.check_username`, in Django's form."""
+    try:
+        check_new_username(name)
+    except names.InvalidName as error:
+        raise ValidationError(str(error), code=error.code) from error
+
+
+def check_new_username(name: str) -> str:
+    """`name`, if a user may have it here: the panel's own host must not become somebody's website."""
+    names.check_username(name)
+    if f"{name}.{settings.HOSTEL_CONFIG.sites.domain}" == settings.HOSTEL_CONFIG.panel_host:
+        raise names.InvalidName(f"The name {name!r} is the panel's own; choose another one.")
+    return name
+
+
+class HostelUserManager(UserManager["User"]):
+    use_in_migrations = False
+
+    def add(self, name: str, *, password: str) -> "User":
+        """A new user, in one transaction with the version that tells the agent. Raises InvalidName or UserExists."""
+        user = self.model(username=check_new_username(name))
+        user.set_password(password)  # slow on purpose, so before the write lock
+        try:
+            with transaction.atomic():
+                user.revision = advance().revision
+                user.save(force_insert=True)
+                return user
+        except IntegrityError as error:
+            raise UserExists(f"There is a user {name!r} already.") from error
+
+    def named(self, name: str) -> "User":
+        try:
+            return self.get(username=name)
+        except self.model.DoesNotExist:
+            raise UnknownUser(f"There is no user {name!r}.") from None
+
+
+class User(AbstractUser):
+    """An account: what isolation calls a tenant."""
+
+    username = models.CharField(max_length=names.USERNAME_LENGTH_LIMIT, unique=True, validators=[validate_username])
+    revision = models.BigIntegerField(default=0, db_index=True)
+
+    objects: ClassVar[HostelUserManager] = HostelUserManager()
+
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    def spec(self, *, epoch: int, api_token: str | None) -> TenantSpec:
+        return TenantSpec(
+            name=self.username,
+            version=Version(epoch=epoch, revision=self.revision),
+            limits=settings.HOSTEL_CONFIG.limits.user(),
+            api_token=api_token,
+        )
+
+    def current_spec(self, *, api_token: str | None = None) -> TenantSpec:
+        return self.spec(epoch=current_version().epoch, api_token=api_token)
+
+    @property
+    def token(self) -> "ApiToken | None":
+        return getattr(self, "api_token", None)
+
+    @property
+    def token_to_repeat(self) -> str | None:
+        """What a pull says of the token: leave it (None), or forget it (""). Its text is known only when it is made."""
+        return None if self.token and self.token.is_in_consoles else ""
+
+    def change_password(self, password: str) -> None:
+        """Also ends all sessions: Django binds them to the password's hash."""
+        self.set_password(password)
+        self.save(update_fields=["password"])
+
+    def replace_token(self) -> str:
+        """Make a token, in place of the old one if there was one. Returns its text, for the only time."""
+        text = secrets.token_hex(TOKEN_LENGTH // 2)
+        with transaction.atomic():
+            ApiToken.objects.update_or_create(
+                user=self,
+                defaults={"digest": digest_of(text), "created_at": timezone.now(), "is_in_consoles": True},
+            )
+            self._advance()
+        return text
+
+    def drop_token(self) -> bool:
+        """Revoke the token. Returns False if there was none."""
+        with transaction.atomic():
+            count, _ = ApiToken.objects.filter(user=self).delete()
+            if count:
+                self._advance()
+        return count > 0
+
+    def keep_token_from_consoles(self) -> None:
+        """The agent did not get the new token: let its next pull forget the old one."""
+        with transaction.atomic():
+            ApiToken.objects.filter(user=self).update(is_in_consoles=False)
+            self._advance()
+
+    def remove(self) -> tuple[list[WireTombstone], WireTombstone]:
+        """Delete the account with its websites; returns their tombstones and its own. Name and domains are free.
+
+        Raises UnknownUser where somebody was faster: a second tombstone could hit a user of that name made since.
+        """
+        with transaction.atomic():
+            if not User.objects.filter(pk=self.pk).exists():
+                raise UnknownUser(f"There is no user {self.username!r}.")
+            domains = self.websites.order_by("id").values_list("canonical_name", flat=True)
+            websites = [Tombstone.objects.put_up(Kind.WEBSITE, domain) for domain in list(domains)]
+            tenant = Tombstone.objects.put_up(Kind.TENANT, self.username)
+            self.delete()
+        return websites, tenant
+
+    def _advance(self) -> None:
+        self.revision = advance().revision
+        self.save(update_fields=["revision"])
+
+
+def digest_of(token: str) -> str:
+    """A plain hash is enough: the token has 160 random bits, so there is nothing to guess through it."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def find(self, text: str) -> "ApiToken | None":
+        return self.filter(digest=digest_of(text)).select_related("user").first()
+
+
+class ApiToken(models.Model):
+    """What stands for a password in API calls: full power over one account."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="api_token")
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256, hex
+    created_at = models.DateTimeField()
+    is_in_consoles = models.BooleanField(default=True)  # False: the agent could not be told, API_TOKEN is not set
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"token of {self.user}"

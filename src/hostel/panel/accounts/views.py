@@ -1,0 +1,123 @@
+"""Logging in and out, and the Account page with its tabs. Server-rendered; works without JavaScript."""
+
+import hashlib
+import time
+
+import structlog
+from django.conf import settings
+from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.views import RedirectURLMixin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods, require_POST
+
+from hostel.panel.accounts.models import User
+from hostel.panel.accounts.pages import own_page
+from hostel.panel.accounts.tokens import NewToken, create_token
+from hostel.panel.accounts.tokens import revoke_token as revoke
+from hostel.panel.ratelimit import RateLimit, address_key, retry_after
+
+log = structlog.get_logger(__name__)
+
+logins = RateLimit()
+
+
+class _Next(RedirectURLMixin):
+    """Django's rule for `?next=`: only to this host, else the first page."""
+
+    next_page = settings.LOGIN_REDIRECT_URL
+
+    def __init__(self, request: HttpRequest) -> None:
+        self.request = request
+
+
+@sensitive_post_parameters("password")
+@require_http_methods(["GET", "HEAD", "POST"])
+def log_in(request: HttpRequest) -> HttpResponse:
+    """Wrong password and unknown user get the same words and take the same time; both count for name and address."""
+    following = _Next(request)
+    if request.user.is_authenticated:
+        return redirect(following.get_success_url())
+    page = {"next": following.get_redirect_url()}
+    if request.method != "POST":
+        return render(request, "accounts/login.html", {**page, "form": AuthenticationForm(request)})
+    wait_s = _count_login(request)
+    if wait_s:
+        throttled = {**page, "form": AuthenticationForm(request), "wait_s": retry_after(wait_s)}
+        response = render(request, "accounts/login.html", throttled, status=429)
+        response.headers["Retry-After"] = str(throttled["wait_s"])
+        return response
+    form = AuthenticationForm(request, data=request.POST)
+    if not form.is_valid():
+        log.info("login refused", address=address_key(request))
+        return render(request, "accounts/login.html", {**page, "form": form})
+    request.session.clear_expired()  # nobody else does
+    login(request, form.get_user())
+    return redirect(following.get_success_url())
+
+
+def _count_login(request: HttpRequest) -> float:
+    """How many seconds to wait; 0.0 where this attempt may go on."""
+    now, limit = time.monotonic(), settings.HOSTEL_CONFIG.panel.logins_per_minute
+    name = request.POST.get("username", "").strip().lower()
+    name_key = "name:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()  # bounds what is kept
+    return logins.take(address_key(request), limit=limit, now=now) or logins.take(name_key, limit=limit, now=now)
+
+
+@require_POST
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return redirect("login")
+
+
+@sensitive_post_parameters()
+@require_http_methods(["GET", "HEAD", "POST"])
+@own_page
+def account(request: HttpRequest, user: User) -> HttpResponse:
+    """The "Account" tab: change the password."""
+    if request.method != "POST":
+        page = {"form": PasswordChangeForm(user), "is_changed": "changed" in request.GET}
+        return render(request, "accounts/account.html", page)
+    form = PasswordChangeForm(user, request.POST)
+    if not form.is_valid():
+        return render(request, "accounts/account.html", {"form": form}, status=400)
+    user.change_password(form.cleaned_data["new_password1"])
+    update_session_auth_hash(request, user)  # other sessions end, this one goes on
+    log.info("password changed", user=user.username)
+    return redirect(request.path + "?changed")
+
+
+@require_http_methods(["GET", "HEAD"])
+@own_page
+def api_token(request: HttpRequest, user: User) -> HttpResponse:
+    return _api_token_page(request, user)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@own_page
+def new_token(request: HttpRequest, user: User) -> HttpResponse:
+    """Shows the token in the answer itself: to show it after a redirect, its text would have to be stored."""
+    if request.method != "POST":
+        return redirect("api_token", username=user.username)
+    new = create_token(user)
+    return _api_token_page(request, User.objects.get(pk=user.pk), new)
+
+
+@require_POST
+@own_page
+def revoke_token(request: HttpRequest, user: User) -> HttpResponse:
+    revoke(user)
+    return redirect("api_token", username=user.username)
+
+
+def _api_token_page(request: HttpRequest, user: User, new: NewToken | None = None) -> HttpResponse:
+    config = settings.HOSTEL_CONFIG
+    page = {
+        "token": user.token,
+        "new": new,
+        "api_url": f"https://{config.authority(config.panel_host)}/api/v1/user/{user.username}/websites/",
+        "domain_name": f"{user.username}.{config.sites.domain}",
+    }
+    return render(request, "accounts/api_token.html", page)

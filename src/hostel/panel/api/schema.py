@@ -1,0 +1,179 @@
+"""What the OpenAPI description says beyond the code: examples, errors, words. Read by people, so written for them."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+
+from hostel.panel.api import serializers as shapes
+
+_USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your own user name.")
+_DOMAIN = OpenApiParameter(
+    "domain_name", str, OpenApiParameter.PATH, description="The website's domain, in any letter case."
+)
+
+_COMMAND = "/home/xanthippe/.virtualenvs/v/bin/uvicorn --uds $DOMAIN_SOCKET asyncdjango.asgi:application"
+_NO_TROUBLE: dict[str, Any] = {"reason": None, "detail": "", "stderr": []}
+_RUNNING: dict[str, Any] = {
+    "id": 42,
+    "user": "xanthippe",
+    "domain_name": "xanthippe.example.com",
+    "enabled": True,
+    "webapp": {
+        "id": 42,
+        "command": _COMMAND,
+        "domains": [{"domain_name": "xanthippe.example.com", "enabled": True}],
+        "state": "running",
+        **_NO_TROUBLE,
+        "deploy": {"revision": 7, "phase": "done", **_NO_TROUBLE},
+    },
+    "logfiles": {
+        "access": "/var/log/xanthippe.example.com.access.log",
+        "error": "/var/log/xanthippe.example.com.error.log",
+        "server": "/var/log/xanthippe.example.com.server.log",
+    },
+}
+_TROUBLE: dict[str, Any] = {
+    "reason": "exited",
+    "detail": "The command ended with exit code 1 before it listened on $DOMAIN_SOCKET.",
+    "stderr": ["ModuleNotFoundError: No module named 'asyncdjango'"],
+}
+_FAILED: dict[str, Any] = {
+    **_RUNNING,
+    "webapp": {
+        **_RUNNING["webapp"],
+        "state": "failed",
+        **_TROUBLE,
+        "deploy": {"revision": 7, "phase": "failed", **_TROUBLE},
+    },
+}
+
+
+def _error(description: str, detail: str) -> OpenApiResponse:
+    example = OpenApiExample(description, value={"detail": detail})
+    return OpenApiResponse(shapes.ErrorShown, description=description, examples=[example])
+
+
+_REFUSALS: dict[int, OpenApiResponse] = {
+    401: _error("No valid token", "Invalid token."),
+    403: _error("Not your account, or not HTTPS", "You do not have permission to perform this action."),
+    429: _error("Too many calls", "Request was throttled. Expected available in 3 seconds."),
+}
+_NOT_FOUND = {404: _error("You have no such website", "Not found.")}
+
+
+def _invalid(example: dict[str, Any]) -> dict[int, OpenApiResponse]:
+    named = OpenApiExample("Refused value", value=example)
+    return {400: OpenApiResponse(shapes.FieldErrors, description="Refused values", examples=[named])}
+
+
+_TAKEN = _invalid({"domain_name": ["domain with this domain name already exists."]})
+_EMPTY = _invalid({"webapp": {"command": ["The command must not be empty."]}})
+
+
+def _website(description: str, *, with_failed: bool = True) -> OpenApiResponse:
+    examples = [OpenApiExample("It runs", value=_RUNNING)]
+    if with_failed:
+        examples.append(OpenApiExample("The command failed", value=_FAILED))
+    return OpenApiResponse(shapes.WebsiteShown, description=description, examples=examples)
+
+
+list_websites = extend_schema(
+    operation_id="websites_list",
+    summary="List your websites",
+    tags=["websites"],
+    parameters=[_USERNAME],
+    responses={
+        200: OpenApiResponse(shapes.WebsiteShown(many=True), examples=[OpenApiExample("One website", value=_RUNNING)]),
+        **_REFUSALS,
+    },
+)
+
+create_website = extend_schema(
+    operation_id="websites_create",
+    summary="Create a website and put it live",
+    description="Answers when the website is live, or its command has failed; at the latest after 45 seconds, then "
+    "with `state` `starting`. A command that fails is no error of this call: 201, with `state` `failed`, a `reason` "
+    "and the last lines of stderr. Unknown keys are ignored.",
+    tags=["websites"],
+    parameters=[_USERNAME],
+    request=shapes.WebsiteCreation,
+    examples=[
+        OpenApiExample(
+            "uvicorn",
+            value={"domain_name": "xanthippe.example.com", "enabled": True, "webapp": {"command": _COMMAND}},
+            request_only=True,
+        )
+    ],
+    responses={201: _website("Created"), **_TAKEN, **_REFUSALS},
+)
+
+get_website = extend_schema(
+    operation_id="websites_retrieve",
+    summary="Get one website",
+    tags=["websites"],
+    parameters=[_USERNAME, _DOMAIN],
+    responses={200: _website("The website"), **_REFUSALS, **_NOT_FOUND},
+)
+
+change_website = extend_schema(
+    operation_id="websites_partial_update",
+    summary="Enable, disable or give another command",
+    description="A new command starts beside the old one, which serves until the new one accepts; where the new one "
+    "fails, the old one goes on serving and `webapp.deploy` says why. The whole object may be sent back.",
+    tags=["websites"],
+    parameters=[_USERNAME, _DOMAIN],
+    request=shapes.WebsiteChange,
+    examples=[
+        OpenApiExample("Disable", value={"enabled": False}, request_only=True),
+        OpenApiExample("Another command", value={"webapp": {"command": _COMMAND}}, request_only=True),
+    ],
+    responses={200: _website("As it is now"), **_EMPTY, **_REFUSALS, **_NOT_FOUND},
+)
+
+delete_website = extend_schema(
+    operation_id="websites_destroy",
+    summary="Delete a website",
+    description="Files in your home stay as they are.",
+    tags=["websites"],
+    parameters=[_USERNAME, _DOMAIN],
+    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND},
+)
+
+reload_website = extend_schema(
+    operation_id="websites_reload",
+    summary="Start the command anew, without a gap",
+    tags=["websites"],
+    parameters=[_USERNAME, _DOMAIN],
+    request=None,
+    responses={
+        200: OpenApiResponse(
+            shapes.ReloadShown,
+            description="The new run serves",
+            examples=[OpenApiExample("Done", value={"status": "OK"})],
+        ),
+        202: OpenApiResponse(
+            shapes.ReloadShown,
+            description="Still starting after 45 seconds",
+            examples=[OpenApiExample("Later", value={"status": "starting"})],
+        ),
+        409: OpenApiResponse(
+            shapes.ReloadRefused,
+            description="The new run failed and the old one, if any, goes on serving; or the website is disabled",
+            examples=[
+                OpenApiExample(
+                    "Failed",
+                    value={
+                        "status": "error",
+                        "code": "deploy_failed",
+                        "error": _TROUBLE["detail"],
+                        "reason": _TROUBLE["reason"],
+                        "stderr": _TROUBLE["stderr"],
+                    },
+                )
+            ],
+        ),
+        503: _error("The platform's agent does not answer", "The agent does not answer."),
+        **_REFUSALS,
+        **_NOT_FOUND,
+    },
+)

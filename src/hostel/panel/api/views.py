@@ -1,0 +1,162 @@
+"""The endpoints. Each starts from the caller's own websites, so a stranger's are never looked at."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views import View
+from drf_spectacular.renderers import OpenApiJsonRenderer2
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework import exceptions
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from hostel.panel.accounts.models import User
+from hostel.panel.api import schema
+from hostel.panel.api.authentication import user_of
+from hostel.panel.api.errors import CODE_HEADER
+from hostel.panel.api.permissions import IsThatUser
+from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown
+from hostel.panel.websites import deploy
+from hostel.panel.websites.condition import Condition
+from hostel.panel.websites.models import DomainExists, Website
+from hostel.wire.errors import WebsiteDisabled
+from hostel.wire.website import Phase
+
+
+class CountedView(APIView):
+    """An APIView whose refusals count too: DRF throttles after its other checks, so a 401 would be free."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        self.format_kwarg = self.get_format_suffix(**kwargs)
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        request.version, request.versioning_scheme = self.determine_version(request, *args, **kwargs)
+        try:
+            self.perform_authentication(request)
+        finally:  # where it failed the caller is anonymous, and counted by address
+            self.check_throttles(request)
+        self.check_permissions(request)
+
+
+class OwnersView(CountedView):
+    permission_classes = [IsAuthenticated, IsThatUser]
+
+    @property
+    def owner(self) -> User:
+        return user_of(self.request)
+
+    def get_website(self, domain_name: str) -> Website:
+        website = self.owner.websites.all().find(domain_name)
+        if website is None:
+            raise Http404
+        website.owner = self.owner  # known: saves a query
+        return website
+
+    def answer(self, website: Website, condition: Condition, *, status: int = 200) -> Response:
+        return Response(shown(website, condition, owner=self.owner), status=status)
+
+
+class Websites(OwnersView):
+    @schema.list_websites
+    def get(self, request: Request, username: str) -> Response:
+        websites = list(self.owner.websites.all())
+        looked_at = deploy.look_at_all(self.owner, websites)
+        return Response([shown(website, condition, owner=self.owner) for website, condition in looked_at])
+
+    @schema.create_website
+    def post(self, request: Request, username: str) -> Response:
+        serializer = WebsiteCreation(data=request.data, context={"owner": self.owner})
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        try:
+            website, condition = deploy.create(
+                owner=self.owner,
+                domain_name=wanted["domain_name"],
+                command=wanted["webapp"]["command"],
+                enabled=wanted["enabled"],
+            )
+        except DomainExists as error:
+            raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
+        return self.answer(website, condition, status=201)
+
+
+class WebsiteDetail(OwnersView):
+    @schema.get_website
+    def get(self, request: Request, username: str, domain_name: str) -> Response:
+        website = self.get_website(domain_name)
+        return self.answer(website, deploy.look_at(website))
+
+    @schema.change_website
+    def patch(self, request: Request, username: str, domain_name: str) -> Response:
+        website = self.get_website(domain_name)
+        serializer = WebsiteChange(data=request.data, context={"website": website})
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        command = wanted.get("webapp", {}).get("command")
+        return self.answer(website, deploy.change(website, enabled=wanted.get("enabled"), command=command))
+
+    @schema.delete_website
+    def delete(self, request: Request, username: str, domain_name: str) -> Response:
+        deploy.delete(self.get_website(domain_name))
+        return Response(status=204)
+
+
+class WebsiteReload(OwnersView):
+    @schema.reload_website
+    def post(self, request: Request, username: str, domain_name: str) -> Response:
+        try:
+            condition = deploy.reload(self.get_website(domain_name))
+        except WebsiteDisabled as error:
+            return _refused_reload(error.code, str(error), reason=None, stderr=())
+        if condition.phase is Phase.FAILED:
+            trouble = condition.deploy_trouble
+            return _refused_reload("deploy_failed", trouble.detail, reason=trouble.reason, stderr=trouble.stderr)
+        if condition.phase is Phase.STARTING:
+            return Response({"status": "starting"}, status=202)
+        return Response({"status": "OK"})
+
+
+def _refused_reload(code: str, error: str, *, reason: str | None, stderr: tuple[str, ...]) -> Response:
+    body = {"status": "error", "code": code, "error": error, "reason": reason, "stderr": list(stderr)}
+    return Response(body, status=409, headers={CODE_HEADER: code})
+
+
+@extend_schema(exclude=True)
+class UnknownOfUser(OwnersView):
+    """No such endpoint; but first of all, not your account."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise Http404
+
+
+@extend_schema(exclude=True)
+class Unknown(CountedView):
+    permission_classes = [AllowAny]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        raise Http404
+
+
+class Schema(CountedView, SpectacularAPIView):
+    """The OpenAPI 3 description, as JSON."""
+
+    permission_classes = [AllowAny]
+    authentication_classes = []
+    renderer_classes = [OpenApiJsonRenderer2]
+
+
+class Docs(View):
+    """Swagger UI over the description, its files and its one script served from here."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        response = render(request, "api/docs.html")
+        response.headers["Content-Security-Policy"] = (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+            " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        )
+        return response

@@ -1,0 +1,34 @@
+"""All URLs of the panel. Each ends in a slash here; `middleware.one_spelling` forgives callers that leave it out."""
+
+from django.urls import path
+
+from hostel.panel.accounts import views as accounts
+from hostel.panel.api import views as api
+from hostel.panel.wanted import views as wanted
+from hostel.panel.websites import views as websites
+
+_WEBSITES = "api/v1/user/<str:username>/websites/"
+
+urlpatterns = [
+    path("", websites.home, name="home"),
+    path("login/", accounts.log_in, name="login"),
+    path("logout/", accounts.log_out, name="logout"),
+    path("user/<str:username>/", websites.dashboard, name="dashboard"),
+    path("user/<str:username>/account/", accounts.account, name="account"),
+    path("user/<str:username>/account/api_token/", accounts.api_token, name="api_token"),
+    path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),
+    path("user/<str:username>/account/api_token/revoke_token/", accounts.revoke_token, name="revoke_token"),
+    path(_WEBSITES, api.Websites.as_view(), name="websites"),
+    path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),
+    path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),
+    path("api/schema/", api.Schema.as_view(), name="schema"),
+    path("api/docs/", api.Docs.as_view(), name="docs"),
+    path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),
+    path("api/<path:rest>", api.Unknown.as_view()),
+    path("agent/wanted/", wanted.wanted, name="wanted"),
+]
+
+handler400 = "hostel.panel.faults.bad_request"
+handler403 = "hostel.panel.faults.forbidden"
+handler404 = "hostel.panel.faults.not_found"
+handler500 = "hostel.panel.faults.server_error"

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class WantedConfig(AppConfig):
+    name = "hostel.panel.wanted"
+    label = "wanted"

@@ -1,0 +1,67 @@
+"""The counter of wanted state, and tombstones of what was deleted. Both change together with what they describe."""
+
+from django.db import models, transaction
+from django.db.models import F
+
+from hostel.wire import website as wire
+
+
+class Counter(models.Model):
+    """The one row that orders all changes. Its epoch is when this database was made: a new database is a new epoch."""
+
+    epoch = models.BigIntegerField()
+    revision = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"revision {self.revision} of epoch {self.epoch}"
+
+    @property
+    def version(self) -> wire.Version:
+        return wire.Version(epoch=self.epoch, revision=self.revision)
+
+
+def current_version() -> wire.Version:
+    return Counter.objects.get().version
+
+
+def advance() -> wire.Version:
+    """The next version, for a change in the same transaction: both are kept or neither."""
+    if not transaction.get_connection().in_atomic_block:
+        raise RuntimeError("advance() belongs into the transaction of the change that it numbers")
+    Counter.objects.update(revision=F("revision") + 1)
+    return current_version()
+
+
+class Kind(models.TextChoices):
+    TENANT = "tenant"
+    WEBSITE = "website"
+
+
+class TombstoneQuerySet(models.QuerySet["Tombstone"]):
+    def put_up(self, kind: Kind, name: str) -> wire.Tombstone:
+        """Remember that `name` was deleted, in the transaction that deletes it."""
+        version = advance()
+        self.update_or_create(kind=kind, name=name, defaults={"revision": version.revision})
+        return wire.Tombstone(name=name, version=version)
+
+    def of(self, kind: Kind, *, after: int, epoch: int) -> tuple[wire.Tombstone, ...]:
+        rows = self.filter(kind=kind, revision__gt=after).order_by("revision")
+        return tuple(
+            wire.Tombstone(name=row.name, version=wire.Version(epoch=epoch, revision=row.revision)) for row in rows
+        )
+
+
+class Tombstone(models.Model):
+    """The last deletion of a name. It stays when the name is used anew: an agent that was away must see both."""
+
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    name = models.CharField(max_length=253)
+    revision = models.BigIntegerField()
+
+    objects = TombstoneQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["kind", "name"], name="one_tombstone_a_name")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"

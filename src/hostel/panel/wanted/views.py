@@ -1,0 +1,51 @@
+"""`GET /agent/wanted/`: what the agent pulls. Everybody without the agent's secret meets a page that does not exist."""
+
+import hmac
+
+from django.conf import settings
+from django.db import transaction
+from django.http import Http404, HttpRequest, JsonResponse
+from django.views.decorators.http import require_GET
+
+from hostel.panel.accounts.models import User
+from hostel.panel.wanted.models import Kind, Tombstone, current_version
+from hostel.panel.websites.models import Website
+from hostel.wire.codec import to_jsonable
+from hostel.wire.website import Version, Wanted
+
+
+@require_GET
+def wanted(request: HttpRequest) -> JsonResponse:
+    if not _is_agent(request.headers.get("Authorization", "")):
+        raise Http404
+    try:
+        known = Version(epoch=int(request.GET.get("epoch", "0")), revision=int(request.GET.get("revision", "0")))
+    except ValueError:
+        return JsonResponse({"code": "malformed_message", "message": "epoch and revision are integers."}, status=400)
+    return JsonResponse(to_jsonable(newer_than(known)))
+
+
+@transaction.atomic
+def newer_than(known: Version) -> Wanted:
+    """All wanted state after `known`; all of it where the epoch is another. One transaction: one consistent view."""
+    version = current_version()
+    epoch = version.epoch
+    after = known.revision if known.epoch == epoch else -1
+    users = User.objects.filter(revision__gt=after).select_related("api_token").order_by("revision")
+    websites = Website.objects.filter(revision__gt=after).select_related("owner").order_by("revision")
+    return Wanted(
+        version=version,
+        tenants=tuple(user.spec(epoch=epoch, api_token=user.token_to_repeat) for user in users),
+        websites=tuple(website.spec(epoch=epoch) for website in websites),
+        deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after, epoch=epoch),
+        deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after, epoch=epoch),
+    )
+
+
+def _is_agent(authorization: str) -> bool:
+    scheme, _, given = authorization.partition(" ")
+    try:
+        secret = settings.HOSTEL_PATHS.agent_secret.read_text("ascii").strip()
+    except FileNotFoundError:
+        return False
+    return scheme == "Agent" and bool(secret) and hmac.compare_digest(given.encode(), secret.encode())

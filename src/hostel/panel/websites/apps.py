@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class WebsitesConfig(AppConfig):
+    name = "hostel.panel.websites"
+    label = "websites"

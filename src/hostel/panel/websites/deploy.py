@@ -1,0 +1,91 @@
+"""The deeds on a website: first the row, committed, then the agent. Each returns how the website is then.
+
+A lost message to the agent is made good by its pull, so none of these fails because the agent is away.
+"""
+
+import structlog
+
+from hostel.panel import agent
+from hostel.panel.accounts.models import User
+from hostel.panel.websites.condition import Condition, condition_of, unreported
+from hostel.panel.websites.models import Website
+from hostel.wire.errors import HostelError, UnknownTenant, UnknownWebsite, WebsiteDisabled
+from hostel.wire.names import canonical_domain
+from hostel.wire.website import WebsiteReport
+
+log = structlog.get_logger(__name__)
+
+
+def create(*, owner: User, domain_name: str, command: str, enabled: bool) -> tuple[Website, Condition]:
+    """Raises DomainExists."""
+    website = Website.objects.add(owner=owner, domain_name=domain_name, command=command, enabled=enabled)
+    log.info("website created", website=website.canonical_name, revision=website.revision)
+    return website, _deploy(website)
+
+
+def change(website: Website, *, enabled: bool | None, command: str | None) -> Condition:
+    """Where nothing differs nothing is started, and the answer is how the website is."""
+    if not website.change(enabled=enabled, command=command):
+        return look_at(website)
+    log.info("website changed", website=website.canonical_name, revision=website.revision)
+    return _deploy(website)
+
+
+def delete(website: Website) -> None:
+    tombstone = website.remove()
+    log.info("website deleted", website=tombstone.name, revision=tombstone.version.revision)
+    try:
+        agent.delete_website(tombstone)
+    except HostelError as error:
+        log.warning("agent not told of deletion", website=tombstone.name, code=error.code)
+
+
+def reload(website: Website) -> Condition:
+    """Start the command anew. Raises the agent's error: unlike a change, a reload leaves nothing to catch up on."""
+    if not website.enabled:
+        raise WebsiteDisabled
+    try:
+        report = agent.reload_website(website.canonical_name)
+    except UnknownWebsite:  # created while the agent was away, and not pulled yet
+        report = _put(website)
+    return condition_of(website, report)
+
+
+def look_at(website: Website) -> Condition:
+    try:
+        return condition_of(website, agent.find_website(website.canonical_name))
+    except HostelError as error:
+        return _note(website, error)
+
+
+def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Condition]]:
+    """All of them with one question to the agent."""
+    if not websites:
+        return []
+    try:
+        reports = {canonical_domain(report.domain_name): report for report in agent.list_websites(owner.username)}
+    except HostelError as error:
+        return [(website, _note(website, error)) for website in websites]
+    return [(website, condition_of(website, reports.get(website.canonical_name))) for website in websites]
+
+
+def _deploy(website: Website) -> Condition:
+    try:
+        return condition_of(website, _put(website))
+    except HostelError as error:
+        return _note(website, error)
+
+
+def _put(website: Website) -> WebsiteReport:
+    """Tell the agent; where it has never heard of the owner (it was away then), tell it that first."""
+    spec = website.current_spec()
+    try:
+        return agent.put_website(website.canonical_name, spec)
+    except UnknownTenant:
+        agent.put_tenant(website.owner.current_spec())
+        return agent.put_website(website.canonical_name, spec)
+
+
+def _note(website: Website, error: HostelError) -> Condition:
+    log.warning("no report from the agent", website=website.canonical_name, code=error.code)
+    return unreported(website, error)

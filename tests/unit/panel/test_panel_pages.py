@@ -1,0 +1,236 @@
+"""The pages as a browser without JavaScript meets them."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from hostel.panel.accounts.models import ApiToken
+from hostel.wire.website import Phase
+
+HOST = "www.hostel.localhost:8443"
+ORIGIN = f"https://{HOST}"
+PASSWORD = "correct horse battery"
+
+
+def log_in(client, username, password, **headers):
+    return client.post("/login/", {"username": username, "password": password}, secure=True, headers=headers)
+
+
+def token_in(page):
+    (token,) = re.findall(r'<code class="api_token">([0-9a-f]{40})</code>', page.content.decode())
+    return token
+
+
+def works(token):
+    headers = {"host": HOST, "authorization": f"Token {token}"}
+    return Client().get("/api/v1/user/xanthippe/websites/", headers=headers, secure=True).status_code == 200
+
+
+def test_somebody_logs_in_sees_the_dashboard_and_logs_out(owner, stranger):
+    assert stranger.get("/", secure=True).headers["Location"] == "/login/"
+    first = stranger.get("/user/xanthippe/account/", secure=True)
+    assert first.headers["Location"] == "/login/?next=/user/xanthippe/account/"
+    page = stranger.get(first.headers["Location"], secure=True)
+    assert b'name="next" value="/user/xanthippe/account/"' in page.content
+    answer = log_in(stranger, "xanthippe", PASSWORD)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/")
+    assert stranger.get("/", secure=True).headers["Location"] == "/user/xanthippe/"
+    assert b"Nothing here yet" in stranger.get("/user/xanthippe/", secure=True).content
+    assert stranger.get("/logout/", secure=True).status_code == 405, "an image on another site must not log out"
+    stranger.post("/logout/", secure=True)
+    assert stranger.get("/user/xanthippe/", secure=True).status_code == 302
+
+
+def test_cookies_belong_to_this_host_alone(owner, stranger):
+    stranger.get("/login/", secure=True)
+    log_in(stranger, "xanthippe", PASSWORD)
+    assert set(stranger.cookies) == {"__Host-csrf", "__Host-session"}
+    for cookie in stranger.cookies.values():
+        assert (cookie["secure"], cookie["httponly"], cookie["path"], cookie["domain"]) == (True, True, "/", "")
+        assert cookie["samesite"] == "Lax"
+
+
+def test_after_login_nobody_is_sent_to_another_host(owner, stranger):
+    form = {"username": "xanthippe", "password": PASSWORD, "next": "https://evil.example/"}
+    assert stranger.post("/login/", form, secure=True).headers["Location"] == "/"
+
+
+def test_wrong_password_and_unknown_user_get_the_same_answer(owner, stranger):
+    pages = [log_in(stranger, name, "wrong") for name in ("xanthippe", "nobodyatall")]
+    texts = [
+        re.sub(r'name="csrfmiddlewaretoken" value="\w+"|value="(xanthippe|nobodyatall)"', "", page.content.decode())
+        for page in pages
+    ]
+    assert texts[0] == texts[1]
+    assert "That user name and password do not match." in texts[0]
+    assert [page.status_code for page in pages] == [200, 200]
+
+
+def test_logins_are_throttled_by_address_and_by_name(owner, stranger, limit):
+    limit(logins_per_minute=2)
+    for name in ("xanthippe", "nobody"):
+        for number in range(2):
+            assert log_in(stranger, name, "wrong", **{"x-real-ip": f"192.0.2.{number}"}).status_code == 200
+    by_name = log_in(stranger, "Xanthippe ", PASSWORD, **{"x-real-ip": "192.0.2.9"})
+    unknown = log_in(stranger, "nobody", PASSWORD, **{"x-real-ip": "192.0.2.10"})
+    by_address = log_in(stranger, "somebody", "wrong", **{"x-real-ip": "192.0.2.1"})
+    for page in (by_name, unknown, by_address):
+        assert page.status_code == 429
+        assert 0 < int(page.headers["Retry-After"]) <= 30
+        assert b"Too many attempts. Try again in" in page.content
+    assert log_in(stranger, "sokrates", "wrong", **{"x-real-ip": "192.0.2.11"}).status_code == 200
+
+
+def test_a_form_from_another_origin_is_refused(owner):
+    browser = Client(enforce_csrf_checks=True, headers={"host": HOST})
+    page = browser.get("/login/", secure=True)
+    (secret,) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())
+    form = {"username": "xanthippe", "password": PASSWORD, "csrfmiddlewaretoken": secret}
+    for origin in ("https://sokrates.hostel.localhost:8443", "https://www.hostel.localhost", "null"):
+        refused = browser.post("/login/", form, secure=True, headers={"origin": origin})
+        assert refused.status_code == 403
+        assert b"The form was not sent from this site" in refused.content
+    without = browser.post("/login/", {**form, "csrfmiddlewaretoken": ""}, secure=True, headers={"origin": ORIGIN})
+    assert without.status_code == 403
+    assert browser.post("/login/", form, secure=True, headers={"origin": ORIGIN}).status_code == 302
+
+
+def test_the_token_page_creates_shows_once_replaces_and_revokes(owner, agent):
+    ApiToken.objects.all().delete()
+    browser = owner.log_in()
+    page = browser.get("/user/xanthippe/account/api_token/", secure=True)
+    assert b"Create a new API token" in page.content
+    assert b"Revoke" not in page.content
+    (action,) = re.findall(r'action="([^"]*new_token[^"]*)"', page.content.decode())
+
+    shown = browser.post(action, secure=True)
+    first = token_in(shown)
+    assert works(first)
+    assert agent.tenants["xanthippe"].api_token == first
+    assert shown.headers["Cache-Control"] == "no-store"
+    later = browser.get("/user/xanthippe/account/api_token/", secure=True)
+    assert first not in later.content.decode()
+    assert b"Revoke and create new token" in later.content
+    assert re.search(r"created on <strong>\d+ \w+ \d{4}, \d\d:\d\d UTC", later.content.decode())
+
+    second = token_in(browser.post(action, secure=True))
+    assert second != first
+    assert works(second)
+    assert not works(first)
+    (revoke,) = re.findall(r'action="([^"]*revoke_token[^"]*)"', later.content.decode())
+    assert browser.post(revoke, secure=True).status_code == 302
+    assert not works(second)
+    assert agent.tenants["xanthippe"].api_token == ""
+    assert browser.get(action, secure=True).status_code == 302, "looking at the address makes no token"
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_that_did_not_reach_the_agent_says_so(owner, agent_away):
+    page = owner.log_in().post("/user/xanthippe/account/api_token/new_token/", secure=True)
+    assert works(token_in(page))
+    assert b"your consoles could not be given it" in page.content
+    assert ApiToken.objects.get().is_in_consoles is False
+
+
+def test_a_password_is_changed_and_other_browsers_are_logged_out(owner):
+    browser, elsewhere = owner.log_in(), Client(headers={"host": HOST})
+    elsewhere.force_login(owner.user)
+    url = "/user/xanthippe/account/"
+    form = {"old_password": "wrong", "new_password1": "xanthippe1", "new_password2": "xanthippe1"}
+    refused = browser.post(url, form, secure=True)
+    assert refused.status_code == 400
+    assert b"Your old password was entered incorrectly" in refused.content
+    assert b"too similar to the username" in refused.content
+    form = {"old_password": PASSWORD, "new_password1": "a-better-phrase", "new_password2": "a-better-phrase"}
+    changed = browser.post(url, form, secure=True, follow=True)
+    assert b"Your password was changed" in changed.content
+    assert elsewhere.get(url, secure=True).status_code == 302
+    assert log_in(Client(headers={"host": HOST}), "xanthippe", "a-better-phrase").status_code == 302
+
+
+def test_owner_other_and_stranger_meet_their_own_pages_only(owner, other, stranger):
+    paths = ["", "account/", "account/api_token/", "account/api_token/new_token/"]
+    for path in paths:
+        for name in ("xanthippe", "nobody"):
+            assert other.log_in().get(f"/user/{name}/{path}", secure=True).status_code == 404
+            answer = stranger.get(f"/user/{name}/{path}", secure=True)
+            assert (answer.status_code, answer.headers["Location"][:7]) == (302, "/login/")
+    for path in paths[:3]:
+        assert owner.log_in().get(f"/user/xanthippe/{path}", secure=True).status_code == 200
+    for verb in ("new_token", "revoke_token"):
+        assert other.log_in().post(f"/user/xanthippe/account/api_token/{verb}/", secure=True).status_code == 404
+    assert works(owner.token)
+
+
+def test_the_dashboard_lists_websites_with_state_link_and_logs(owner, other, agent, failed):
+    owner.create(command="<script>alert(1)</script>")
+    other.create()
+    page = owner.log_in().get("/user/xanthippe/", secure=True).content.decode()
+    assert '<a href="https://xanthippe.hostel.localhost:8443/">xanthippe.hostel.localhost</a>' in page
+    assert '<span class="state running">running</span>' in page
+    assert "/var/log/xanthippe.hostel.localhost.error.log" in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "sokrates" not in page
+    agent.failure = failed
+    page = owner.log_in().get("/user/xanthippe/", secure=True).content.decode()
+    assert '<span class="state failed">failed</span>' in page
+    assert "No module named &#x27;asyncdjango&#x27;" in page
+
+
+def test_the_dashboard_stands_while_the_agent_is_away(owner, agent_away, agent):
+    owner.create()
+    page = owner.log_in().get("/user/xanthippe/", secure=True)
+    assert page.status_code == 200
+    assert b'<span class="state starting">starting</span>' in page.content
+    assert b"The agent does not answer" in page.content
+    assert agent.phase is Phase.DONE
+
+
+@pytest.mark.parametrize(
+    "path", ["/login/", "/api/docs/", "/nonsense/", "/user/xanthippe/", "/user/xanthippe/account/"]
+)
+def test_every_page_has_the_navigation_and_strict_headers(owner, path):
+    browser = owner.log_in() if path.startswith("/user/") else Client(headers={"host": HOST})
+    page = browser.get(path, secure=True)
+    assert b'<nav aria-label="Main">' in page.content
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    assert page.headers["Referrer-Policy"] == "same-origin"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Content-Length"] == str(len(page.content))
+    text = page.content.decode()
+    assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
+    assert " style=" not in text
+    assert "<style" not in text
+
+
+def test_pages_over_plain_http_go_to_the_public_https_port(stranger):
+    answer = stranger.get("/login/?next=/")
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"{ORIGIN}/login/?next=/")
+
+
+def test_a_dump_of_the_database_holds_no_usable_token(owner, stranger):
+    from django.db import connection
+
+    shown = owner.log_in().post("/user/xanthippe/account/api_token/new_token/", secure=True)
+    token = token_in(shown)
+    dump = "\n".join(connection.connection.iterdump())
+    assert ApiToken.objects.get().digest in dump
+    assert token not in dump
+    assert PASSWORD not in dump
+    for word in set(re.findall(r"[0-9a-f]{40,}", dump)):
+        assert not works(word)
+        assert not works(word[:40])
+
+
+def test_sessions_end(owner):
+    owner.log_in()
+    assert Session.objects.get().expire_date < timezone.now() + timedelta(days=15)
