@@ -1,0 +1,24 @@
+"""`python -m hostel.logger --root DIR`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hostel.logger.daemon import Logger, LoggerRunning
+from hostel.wire.paths import Paths
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="hostel.logger", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    root: Path = parser.parse_args().root
+    try:
+        Logger(Paths(root.resolve())).serve()
+    except LoggerRunning as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+import dataclasses
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from hostel.wire.process import ProcessIdentity
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_is_alive_until_it_ends_also_as_a_zombie(sleeper: subprocess.Popen[bytes]):
+    identity = ProcessIdentity.of(sleeper.pid)
+    assert identity.is_alive()
+    os.kill(sleeper.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert ProcessIdentity.of(sleeper.pid) == identity, "a zombie still has its pid"
+    assert not identity.is_alive()
+    sleeper.wait()
+    assert not identity.is_alive()
+    with pytest.raises(ProcessLookupError):
+        ProcessIdentity.of(sleeper.pid)
+
+
+@pytest.mark.parametrize("change", [{"start_ticks": 1}, {"boot_id": "0e5b9f4e-of-an-earlier-boot"}])
+def test_a_later_process_with_the_same_pid_is_another_one(sleeper: subprocess.Popen[bytes], change: dict[str, object]):
+    earlier = dataclasses.replace(ProcessIdentity.of(sleeper.pid), **change)  # type: ignore[arg-type]
+    assert not earlier.is_alive()
+    with pytest.raises(ProcessLookupError):
+        earlier.open_pidfd()
+    earlier.send(signal.SIGKILL)
+    assert sleeper.poll() is None, "the signal went to the wrong process"
+
+
+def test_a_pidfd_becomes_readable_when_the_process_ends(sleeper: subprocess.Popen[bytes]):
+    identity = ProcessIdentity.of(sleeper.pid)
+    pidfd = identity.open_pidfd()
+    assert select.select([pidfd], [], [], 0) == ([], [], [])
+    identity.send(signal.SIGTERM)
+    assert select.select([pidfd], [], [], 10)[0] == [pidfd]
+    os.close(pidfd)
+    assert sleeper.wait() == -signal.SIGTERM
+
+
+def test_exec_changes_neither_pid_nor_start(sleeper: subprocess.Popen[bytes]):
+    with subprocess.Popen(["sh", "-c", "read line; exec sleep 60"], stdin=subprocess.PIPE) as process:
+        identity = ProcessIdentity.of(process.pid)
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        assert identity.is_alive()
+        process.kill()
