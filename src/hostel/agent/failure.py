@@ -4,6 +4,7 @@ import signal
 from collections.abc import Sequence
 
 from hostel.agent.sandbox import Exit
+from hostel.agent.sockets import Found
 from hostel.wire.errors import Reason
 from hostel.wire.website import MIB, Failure, Limits
 
@@ -38,19 +39,25 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def describe_silence(listeners: Sequence[str], deadline_s: float, stderr: Sequence[str] = ()) -> Failure:
-    """Why a run that lives was given up: it listens elsewhere, or nowhere."""
-    if listeners:
+def describe_silence(found: Found, listeners: Sequence[str], deadline_s: float, stderr: Sequence[str] = ()) -> Failure:
+    """Why a run that lives was given up: it listens elsewhere, nowhere, or on something that is no socket."""
+    reason, detail = _silence(found, listeners, deadline_s)
+    return Failure(reason=reason, detail=detail, stderr=tuple(stderr))
+
+
+def _silence(found: Found, listeners: Sequence[str], deadline_s: float) -> tuple[Reason, str]:
+    if listeners and found is not Found.REFUSES:
         where = ", ".join(listeners[:3])
-        detail = (
-            f"The command listens on {where}, not on $DOMAIN_SOCKET: "
+        return Reason.LISTENED_ELSEWHERE, (
+            f"The command listens on {where}, not on a stream socket at $DOMAIN_SOCKET: "
             "give its server the option --uds $DOMAIN_SOCKET or the like."
         )
-        return Failure(reason=Reason.LISTENED_ELSEWHERE, detail=detail, stderr=tuple(stderr))
-    detail = f"The command did not listen on $DOMAIN_SOCKET within {deadline_s:g} seconds."
-    return Failure(reason=Reason.NEVER_LISTENED, detail=detail, stderr=tuple(stderr))
-
-
-def describe_unusable(stderr: Sequence[str] = ()) -> Failure:
-    detail = "What lies at $DOMAIN_SOCKET is no stream socket of yours: let the server bind a unix stream socket there."
-    return Failure(reason=Reason.SOCKET_UNUSABLE, detail=detail, stderr=tuple(stderr))
+    if found is Found.UNUSABLE:
+        return Reason.SOCKET_UNUSABLE, (
+            "What lies at $DOMAIN_SOCKET is no stream socket of yours: let the server bind a unix stream socket there."
+        )
+    if found is Found.REFUSES:
+        return Reason.NEVER_LISTENED, (
+            f"The command made a socket at $DOMAIN_SOCKET but accepted nothing within {deadline_s:g} seconds."
+        )
+    return Reason.NEVER_LISTENED, f"The command did not listen on $DOMAIN_SOCKET within {deadline_s:g} seconds."

@@ -227,16 +227,17 @@ class Node:
 
     async def apply(self, wanted: Wanted) -> None:
         """Bring everything in `wanted` about; one website's trouble does not keep the others from it."""
+        # Deletions first: a user who was removed and added again while the agent was away is another user.
+        for tombstone in wanted.deleted_websites:
+            await _tolerate(self.delete_website(tombstone.name, tombstone), website=tombstone.name)
+        for tombstone in wanted.deleted_tenants:
+            await _tolerate(self.delete_tenant(tombstone), tenant=tombstone.name)
         for tenant in wanted.tenants:
             await _tolerate(self.put_tenant(tenant), tenant=tenant.name)
         for website in wanted.websites:
             with contextlib.suppress(HostelError):
                 domain = canonical_domain(website.domain_name)
                 await _tolerate(self.put_website(domain, website, wait_s=0), website=domain)
-        for tombstone in wanted.deleted_websites:
-            await _tolerate(self.delete_website(tombstone.name, tombstone), website=tombstone.name)
-        for tombstone in wanted.deleted_tenants:
-            await _tolerate(self.delete_tenant(tombstone), tenant=tombstone.name)
 
     # -- the end
 

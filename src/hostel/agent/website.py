@@ -19,7 +19,7 @@ import structlog
 
 from hostel.agent import sockets
 from hostel.agent.errors import RunFailed, SandboxFault
-from hostel.agent.failure import describe_exit, describe_silence, describe_unusable
+from hostel.agent.failure import describe_exit, describe_silence
 from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
 from hostel.agent.publication import Publication
@@ -30,7 +30,7 @@ from hostel.agent.tenant import Tenant
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import EdgeUnreachable, HostelError
 from hostel.wire.files import sync_directory, write_atomically
-from hostel.wire.names import canonical_domain
+from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteState
 from hostel.wire.website import (
@@ -47,8 +47,8 @@ from hostel.wire.website import (
 log = structlog.get_logger()
 
 _PROBE_FIRST_S, _PROBE_LIMIT_S = 0.005, 0.05
-# A server that listens on another address for this long will hardly come to listen on $DOMAIN_SOCKET as well.
-ELSEWHERE_AFTER_S = 5.0
+# A command that listens on another address for this long will hardly come to listen on $DOMAIN_SOCKET as well.
+ASTRAY_AFTER_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
 HOLD_RETRY_S = 3.0
 _HOLD_FIRST_S = 10.0
@@ -172,8 +172,8 @@ class Website:
                 self._ask()  # the change was under way when the agent died: once more
             elif self.record.deploy.phase is Phase.DRAINING:
                 self._settle_deploy(Phase.DONE)
-        elif self.record.deploy.phase is Phase.STARTING:
-            self._ask()
+        elif self.record.deploy.phase is Phase.STARTING or self.spec.tenant == SYSTEM_TENANT:
+            self._ask()  # the panel never sleeps: nobody could wake it
         elif self.record.deploy.phase is Phase.FAILED:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
@@ -324,33 +324,27 @@ class Website:
             accepting.cancel()
 
     async def _until_accepting(self, sandbox: Sandbox, spec: WebsiteSpec) -> None:
+        """Raises RunFailed when the run ends, listens elsewhere for a while, or has used up its deadline."""
         began, pause_s = time.monotonic(), _PROBE_FIRST_S
-        elsewhere_since: float | None = None
-        unusable = 0
+        astray_since: float | None = None
         while True:
             found = await sockets.probe(sandbox.socket_directory, uid=self.tenant.uid, backlog=self.tenant.backlog)
             if found is Found.ACCEPTS:
                 return
-            unusable = unusable + 1 if found is Found.UNUSABLE else 0
-            now = time.monotonic()
             if sandbox.exit.done():
                 stderr = await self._parts.sandboxes.tail(sandbox)
                 raise RunFailed(describe_exit(sandbox.exit.result(), spec.limits, stderr))
             if pause_s >= _PROBE_LIMIT_S:
                 listeners = await asyncio.to_thread(find_listeners, sandbox.processes())
-                elsewhere_since = (elsewhere_since or now) if listeners and found is Found.NOTHING else None
-                gave_up = now - began > spec.start_deadline_s
-                if gave_up or (elsewhere_since and now - elsewhere_since > ELSEWHERE_AFTER_S):
-                    await self._give_up(sandbox, spec, listeners, is_unusable=unusable > 3)
+                now = time.monotonic()
+                is_astray = found is Found.UNUSABLE or (found is Found.NOTHING and listeners)
+                astray_since = (astray_since or now) if is_astray else None
+                is_overdue = now - began > spec.start_deadline_s
+                if is_overdue or (astray_since and now - astray_since > ASTRAY_AFTER_S):
+                    stderr = await self._parts.sandboxes.tail(sandbox)
+                    raise RunFailed(describe_silence(found, listeners, spec.start_deadline_s, stderr))
             await asyncio.wait([sandbox.exit], timeout=pause_s)
             pause_s = min(pause_s * 1.5, _PROBE_LIMIT_S)
-
-    async def _give_up(self, sandbox: Sandbox, spec: WebsiteSpec, listeners: list[str], *, is_unusable: bool) -> None:
-        stderr = await self._parts.sandboxes.tail(sandbox)
-        failure = (
-            describe_unusable(stderr) if is_unusable else describe_silence(listeners, spec.start_deadline_s, stderr)
-        )
-        raise RunFailed(failure)
 
     async def _switch_to(self, sandbox: Sandbox) -> None:
         """From the moment this returns, every new request goes to `sandbox`. Raises EdgeUnreachable; then none does."""

@@ -3,7 +3,7 @@
 import ipaddress
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -110,14 +110,29 @@ def read_config(path: Path) -> Config:
 
 
 def _check(config: Config) -> None:
+    _check_names(config)
+    _check_ports(config)
+    _check_network(config)
+    for field_ in fields(config.limits):
+        if getattr(config.limits, field_.name) <= 0:
+            raise ValueError(f"limits.{field_.name}: expected more than 0")
+
+
+def _check_names(config: Config) -> None:
     if canonical_domain(config.sites.domain) != config.sites.domain:
         raise ValueError("sites.domain: expected lower case without a trailing dot")
     canonical_domain(config.panel_host)
+
+
+def _check_ports(config: Config) -> None:
     for key in ("http_port", "https_port"):
         if not 1 <= getattr(config.listen, key) <= 65535:
             raise ValueError(f"listen.{key}: expected 1 to 65535")
     if config.listen.http_port == config.listen.https_port:
         raise ValueError("listen.https_port: expected another port than listen.http_port")
+
+
+def _check_network(config: Config) -> None:
     for address in config.listen.addresses:
         ipaddress.ip_address(address)
     for address in config.network.resolvers:
@@ -126,17 +141,6 @@ def _check(config: Config) -> None:
         ipaddress.IPv4Network(network)
     if ipaddress.IPv4Network(config.network.pool).prefixlen > 16:
         raise ValueError("network.pool: expected a network of /16 or larger, 10.192.0.0/11 for example")
-    for key in (
-        "site_memory_mb",
-        "site_pids",
-        "site_cpu",
-        "user_memory_mb",
-        "user_pids",
-        "user_cpu",
-        "start_deadline_s",
-    ):
-        if getattr(config.limits, key) <= 0:
-            raise ValueError(f"limits.{key}: expected more than 0")
 
 
 def render_config(*, domain: str, http_port: int, https_port: int, environment: Mapping[str, str]) -> str:

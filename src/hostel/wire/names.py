@@ -64,6 +64,8 @@ def check_user_domain(domain_name: str, *, username: str, sites_domain: str) -> 
 
     Accepted are `<username>.<sites domain>` and `<label>-<username>.<sites domain>`.
     """
+    if domain_name.endswith("."):
+        raise InvalidName("Leave out the dot at the end of the domain name.")
     canonical = canonical_domain(domain_name)
     label, _, parent = canonical.partition(".")
     accepted = f"{username}.{sites_domain} or something-{username}.{sites_domain}"

@@ -16,7 +16,7 @@ class RouteState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRecord:
-    """`serial` grows with each publication of this installation: the edge never lets an older record replace a newer."""
+    """`serial` grows with each publication: the edge never lets an older record replace a newer one."""
 
     domain: str  # canonical
     serial: int

@@ -1,0 +1,253 @@
+"""A whole platform of its own for tests and benchmarks: real nginx, runc, panel and agent below a throw-away root.
+
+Started by `hostel up` and driven by the command line and the API, as users do.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from hostel.wire.paths import Paths
+from hostel.wire.process import ProcessIdentity
+
+HOSTEL = Path(sys.executable).with_name("hostel")
+ANSWER = Path(__file__).with_name("sites") / "answer.py"
+PREFIX = "hostel-live-"
+UP_DEADLINE_S = 60.0
+DOWN_DEADLINE_S = 60.0
+DOMAIN = "hostel.localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    name: str
+    password: str
+    token: str
+
+
+class Platform:
+    """One installation. `up` and `down` may be called again and again."""
+
+    def __init__(self, *, settings: str = "") -> None:
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+        self.root.chmod(0o711)  # nginx's workers must get through
+        self.paths = Paths(self.root)
+        self.http_port, self.https_port = free_port(), free_port()
+        self.domain = DOMAIN
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # -- life
+
+    def up(self) -> None:
+        """Start and wait until the panel answers. Raises RuntimeError with the logs."""
+        self._write_settings()
+        with (self.root / "up.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._up_command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment()
+            )
+        deadline = time.monotonic() + UP_DEADLINE_S
+        while not self.is_up():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError(f"the platform did not start:\n{self.logs()}")
+            time.sleep(0.05)
+
+    def down(self) -> None:
+        """SIGTERM to the supervisor, and wait until everything has ended."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(DOWN_DEADLINE_S)
+            self._process = None
+
+    def remove(self) -> None:
+        self.down()
+        unmount_below(self.root)
+        shutil.rmtree(self.root)
+
+    def is_up(self) -> bool:
+        try:
+            with self.visitor() as client:
+                return client.get(f"{self.panel_url}login/").status_code == 200
+        except (httpx.HTTPError, OSError, ssl.SSLError):
+            return False
+
+    def part_pid(self, part: str) -> int:
+        """The pid of `agent`, `edge` or `logger`, as the supervisor knows it."""
+        return int(json.loads((self.paths.run / f"supervisor/{part}.json").read_text())["pid"])
+
+    @property
+    def supervisor_pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def forget_supervisor(self) -> None:
+        """It was killed; `down` must not wait for it."""
+        assert self._process is not None
+        self._process.wait()
+        self._process = None
+
+    def logs(self) -> str:
+        files = [self.root / "up.log", *sorted(self.paths.log.glob("*.log"))]
+        files += sorted((self.paths.site_logs / "hostel").glob("*.error.log"))
+        return "\n".join(f"== {file}\n{file.read_text(errors='replace')[-4000:]}" for file in files if file.exists())
+
+    # -- the command line
+
+    def hostel(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(HOSTEL), *arguments],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            env=self._environment(),
+            timeout=240,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"hostel {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def shell(self, user: str, script: str, *, check: bool = True) -> str:
+        """The output of a script in the user's sandbox."""
+        return self.hostel("shell", user, "--", "bash", "-lc", script, check=check).stdout
+
+    def add_user(self, name: str) -> User:
+        password = secrets.token_urlsafe(12)
+        self.hostel("user", "add", name, "--password-stdin", stdin=password + "\n")
+        return User(name, password, self.hostel("token", "create", name).stdout.strip())
+
+    def add_user_with_server(self, name: str) -> User:
+        """A user whose home holds `answer.py`, which `answering` serves."""
+        user = self.add_user(name)
+        self.hostel("shell", name, "--", "bash", "-c", "cat > answer.py", stdin=ANSWER.read_text())
+        return user
+
+    # -- HTTP
+
+    @property
+    def ca_file(self) -> Path:
+        return self.paths.certificates / "ca.pem"
+
+    @property
+    def panel_url(self) -> str:
+        return f"https://www.{self.domain}:{self.https_port}/"
+
+    def url(self, label: str, path: str = "/", *, https: bool = True) -> str:
+        scheme, port = ("https", self.https_port) if https else ("http", self.http_port)
+        return f"{scheme}://{label}.{self.domain}:{port}{path}"
+
+    def visitor(self, **options: object) -> httpx.Client:
+        """A client that trusts the installation's own authority."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        return httpx.Client(verify=context, trust_env=False, timeout=90, **options)  # type: ignore[arg-type]
+
+    def get(self, label: str, path: str = "/") -> httpx.Response:
+        """One request on a fresh connection, never retried."""
+        with self.visitor() as client:
+            return client.get(self.url(label, path))
+
+    def api(self, user: User) -> httpx.Client:
+        """A client of the user's API, relative to /api/v1/user/<name>/."""
+        base = f"{self.panel_url}api/v1/user/{user.name}/"
+        return self.visitor(base_url=base, headers={"Authorization": f"Token {user.token}"})
+
+    def create(self, user: User, label: str, command: str, **webapp: object) -> httpx.Response:
+        body = {
+            "domain_name": f"{label}.{self.domain}",
+            "enabled": True,
+            "webapp": {"command": command, **webapp},
+        }
+        with self.api(user) as api:
+            return api.post("websites/", json=body)
+
+    def delete(self, user: User, label: str) -> None:
+        with self.api(user) as api:
+            assert api.delete(f"websites/{label}.{self.domain}/").status_code == 204
+
+    def edge_status(self, label: str) -> dict[str, int]:
+        """The edge's own counters for one website."""
+        transport = httpx.HTTPTransport(uds=str(self.paths.edge_socket))
+        with httpx.Client(transport=transport) as client:
+            return dict(client.get(f"http://edge/status?domain={label}.{self.domain}").json())
+
+    # -- private
+
+    def _up_command(self) -> list[str]:
+        ports = ("--http-port", str(self.http_port), "--https-port", str(self.https_port))
+        preset = [f"--sandbox-env={key}={value}" for key, value in pip_settings().items()]
+        return [str(HOSTEL), "up", "--domain", self.domain, *ports, *preset]
+
+    def _write_settings(self) -> None:
+        """With `settings`: `hostel up` would write the defaults; a test that wants others writes the file itself."""
+        if self._settings and not self.paths.config_file.exists():
+            self.paths.config_file.parent.mkdir(parents=True)
+            preset = "\n".join(f"{key} = {json.dumps(value)}" for key, value in pip_settings().items())
+            self.paths.config_file.write_text(
+                f'[sites]\ndomain = "{self.domain}"\n[listen]\nhttp_port = {self.http_port}\n'
+                f"https_port = {self.https_port}\n[sandbox.environment]\n{preset}\n{self._settings}\n"
+            )
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "HOSTEL_ROOT": str(self.root), "COLUMNS": "200"}
+
+
+def answering(word: str = "hello") -> str:
+    """A command that serves `answer.py`."""
+    return f"python3 answer.py {word}"
+
+
+def pip_settings() -> dict[str, str]:
+    """The host's settings of pip that make sense in a sandbox too: no paths."""
+    found = {key: value for key, value in os.environ.items() if key.startswith("PIP_")}
+    return {key: value for key, value in found.items() if not value.startswith("/")}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def unmount_below(root: Path) -> None:
+    mounted = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for target in sorted((place for place in mounted if place.startswith(f"{root}/")), reverse=True):
+        subprocess.run(["umount", "--lazy", target], check=False)
+
+
+def sweep_leftovers() -> None:
+    """End and remove platforms whose tests were killed: their supervisor or its parts may still run."""
+    for root in Path("/tmp").glob(f"{PREFIX}*"):
+        if _has_live_owner(root):
+            continue
+        for part in ("edge", "agent", "logger"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                record = json.loads((root / f"run/hostel/supervisor/{part}.json").read_text())
+                del record["argv"]
+                ProcessIdentity(**record).send(signal.SIGTERM)
+        time.sleep(1.0)
+        unmount_below(root)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _has_live_owner(root: Path) -> bool:
+    """Whether a supervisor of this root runs: then other tests are at work there."""
+    needle = os.fsencode(root)
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = entry.read_bytes()
+            if b"hostel.supervisor" in line and needle in line:
+                return True
+    return False

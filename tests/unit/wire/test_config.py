@@ -1,0 +1,63 @@
+"""hostel.toml: what is written on first start can be read, and what cannot be used is named."""
+
+from pathlib import Path
+
+import pytest
+
+from hostel.wire.config import Config, SitesConfig, read_config, render_config
+from hostel.wire.errors import ConfigError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "hostel.toml"
+    file.write_text(text)
+    return file
+
+
+def test_the_first_file_holds_the_defaults(tmp_path: Path) -> None:
+    environment = {"PIP_INDEX_URL": 'https://index.example/a"b\\c'}
+    text = render_config(domain="example.org", http_port=80, https_port=443, environment=environment)
+    read = read_config(write(tmp_path, text))
+    assert read.sandbox.environment == environment
+    assert (read.sites, read.limits, read.network) == (
+        SitesConfig(domain="example.org"),
+        Config(sites=SitesConfig(domain="x.y")).limits,
+        Config(sites=SitesConfig(domain="x.y")).network,
+    )
+
+
+def test_every_key_is_in_the_first_file(tmp_path: Path) -> None:
+    import dataclasses
+
+    text = render_config(domain="example.org", http_port=80, https_port=443, environment={})
+    config = read_config(write(tmp_path, text))
+    for section in dataclasses.fields(config):
+        assert f"[{section.name}" in text
+        for key in dataclasses.fields(getattr(config, section.name)):
+            assert f"\n{key.name} = " in text or key.name == "environment"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "sites: missing"),
+        ("[sites]\ndomain = 3", "sites.domain: expected str"),
+        ('[sites]\ndomain = "Example.org"', "expected lower case"),
+        ('[sites]\ndomain = "nodots"', "separated by dots"),
+        ('[sites]\ndomain = "a.b"\n[listen]\nhttp_port = 0', "listen.http_port: expected 1 to 65535"),
+        ('[sites]\ndomain = "a.b"\n[listen]\nhttp_port = 443', "listen.https_port: expected another port"),
+        ('[sites]\ndomain = "a.b"\n[listen]\naddresses = ["x"]', "'x' does not appear to be"),
+        ('[sites]\ndomain = "a.b"\n[network]\npool = "10.0.0.0/24"', "network.pool: expected a network of /16"),
+        ('[sites]\ndomain = "a.b"\n[limits]\nsite_cpu = 0.0', "limits.site_cpu: expected more than 0"),
+        ('[sites]\ndomain = "a.b"\ntypo = 1', "unknown key 'typo'"),
+        ("[sites", "hostel.toml"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_config(write(tmp_path, text))
+
+
+def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`hostel up` writes it"):
+        read_config(tmp_path / "none.toml")
