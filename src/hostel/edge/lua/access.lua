@@ -1,0 +1,46 @@
+-- access_by_lua: which website is meant, and may the request go on to it?
+local certificates = require "hostel.certificates"
+local pages = require "hostel.pages"
+local routes = require "hostel.routes"
+
+local var = ngx.var
+local http_version = ngx.req.http_version
+
+local CLOSE = 444
+
+-- A client may use one connection for all names of its certificate, and for no others.
+local function is_misdirected(domain)
+    local server_name = var.ssl_server_name
+    return server_name and server_name ~= domain and not certificates.covers(server_name, domain)
+end
+
+local function access(is_https)
+    if http_version() < 1.0 then
+        return ngx.exit(CLOSE)
+    end
+    local domain = var.host -- lower case, without port and trailing dot
+    if is_https and is_misdirected(domain) then
+        return pages.answer(421)
+    end
+    local entry = routes.arrive(domain)
+    if not entry or entry.state == "deleted" then
+        return pages.answer(404)
+    end
+    var.site_log = entry.access_log
+    if entry.state == "running" then
+        var.site_host = is_https and entry.https_host or entry.host
+        return
+    end
+    if entry.state == "held" then
+        return ngx.exec("@hold")
+    end
+    return pages.answer_state(entry.state)
+end
+
+return function(is_https)
+    local ok, err = pcall(access, is_https)
+    if not ok then
+        ngx.log(ngx.ERR, "access: ", err)
+        return pages.answer(500)
+    end
+end

@@ -1,0 +1,87 @@
+-- content_by_lua of the control socket, which only root can reach: the agent publishes here and asks what is in flight.
+local cjson = require "cjson.safe"
+local certificates = require "hostel.certificates"
+local counts = require "hostel.counts"
+local routes = require "hostel.routes"
+
+local var = ngx.var
+local state = ngx.shared.edge_state
+local held_totals = ngx.shared.held_totals
+
+local function answer(status, object)
+    ngx.status = status
+    ngx.header["Content-Type"] = "application/json"
+    ngx.print(type(object) == "string" and object or cjson.encode(object))
+    return ngx.exit(ngx.OK)
+end
+
+local function refuse(status, message)
+    return answer(status, { code = "edge_refused", message = message })
+end
+
+local function read_body()
+    ngx.req.read_body()
+    return ngx.req.get_body_data() or ""
+end
+
+local function put_route()
+    local entry, err = routes.push(read_body())
+    if not entry then
+        return refuse(400, "route: " .. tostring(err))
+    end
+    return answer(200, entry.raw)
+end
+
+local function put_certificate()
+    local ok, err = certificates.put(cjson.decode(read_body()))
+    if not ok then
+        return refuse(400, "certificate: " .. tostring(err))
+    end
+    return answer(200, "{}")
+end
+
+local function get_bound()
+    local run = var.arg_run
+    if not run then
+        return refuse(400, "bound: run is missing")
+    end
+    return answer(200, { plain = counts.sum(run, counts.PLAIN), streaming = counts.sum(run, counts.STREAMING) })
+end
+
+local function get_arrived()
+    local domain = var.arg_domain
+    if not domain then
+        return refuse(400, "arrived: domain is missing")
+    end
+    return answer(200, string.format('{"arrived":%d}', routes.count_arrived(domain))) -- cjson would round it
+end
+
+local function get_status()
+    local domain = var.arg_domain
+    return answer(200, {
+        held = domain and counts.sum(domain, counts.HELD) or counts.sum_class(counts.HELD),
+        held_total = domain and (held_totals:get(domain) or 0) or state:get("held_total"),
+        version = state:get("version"),
+        routes_known = state:get("routes_known"),
+    })
+end
+
+local VERBS = {
+    ["PUT /route"] = put_route,
+    ["PUT /certificate"] = put_certificate,
+    ["GET /bound"] = get_bound,
+    ["GET /arrived"] = get_arrived,
+    ["GET /status"] = get_status,
+}
+
+return function()
+    local verb = VERBS[ngx.req.get_method() .. " " .. var.uri]
+    if not verb then
+        return refuse(404, "no such verb")
+    end
+    local ok, err = pcall(verb)
+    if not ok then
+        ngx.log(ngx.ERR, "control: ", err)
+        return refuse(500, "a fault of the edge; see edge.error.log")
+    end
+end

@@ -1,0 +1,34 @@
+-- header_filter_by_lua of what websites answer: drops replies that would let a website write its own next response
+-- into the visitor's connection, and counts event streams apart.
+local counts = require "hostel.counts"
+
+local var = ngx.var
+
+local EVENT_STREAM = "text/event-stream"
+
+-- nginx passes an upstream's 1xx as if it were final and what follows it raw, and so an answer without a status line
+-- (its status is 9 here). Only a 101 that the visitor asked for may pass.
+local function is_forged(status)
+    return status < 200 and (status ~= 101 or var.websocket == "")
+end
+
+local function filter()
+    if is_forged(ngx.status) then
+        return ngx.exit(ngx.ERROR)
+    end
+    local content_type = ngx.header.content_type
+    if content_type and content_type:sub(1, #EVENT_STREAM):lower() == EVENT_STREAM then
+        local bound = var.bound
+        if bound ~= "" then
+            var.bound = counts.reclassify(bound, counts.STREAMING)
+        end
+    end
+end
+
+return function()
+    local ok, err = pcall(filter)
+    if not ok then
+        ngx.log(ngx.ERR, "header filter: ", err)
+        return ngx.exit(ngx.ERROR)
+    end
+end

@@ -1,0 +1,142 @@
+-- access_by_lua of @hold: a request waits here until its website can take it.
+--
+-- It comes from access.lua (the site is held), from balancer.lua (the site is held by the time the body has arrived) or
+-- from nginx's own 502 (connect() was refused). The last counts once for a request, and only if nothing was sent.
+local counts = require "hostel.counts"
+local pages = require "hostel.pages"
+local routes = require "hostel.routes"
+local wake = require "hostel.wake"
+
+local var = ngx.var
+local state = ngx.shared.edge_state
+local held_totals = ngx.shared.held_totals
+
+local FIRST_STEP_S = 0.005
+local LAST_STEP_S = 0.05
+local STEP_GROWTH = 1.5
+local LOOK_AFTER_S = 0.1 -- a refusing run may be about to be replaced; then nobody need look
+local POOL = ":pool"     -- in $refused, where otherwise a run stands
+local QUEUE_S = 60       -- how long one request may wait in all for its site's own clock to begin
+
+-- Whether nginx sent not a byte of the request: also where a pooled connection turned out to be closed by the website.
+local function was_nothing_sent()
+    local sent = var.upstream_bytes_sent
+    return sent ~= nil and sent:match("(%d+)$") == "0"
+end
+
+-- nginx says "-" where no connection came about.
+local function was_connected()
+    local connect_time = var.upstream_connect_time
+    return connect_time ~= nil and connect_time:match("([%d.-]+)$") ~= "-"
+end
+
+-- Whether the wait is over. A run that refused is tried again when the agent has published a record since.
+local function is_ready(entry, refused)
+    return entry.state == "running" and (not refused or entry.run ~= refused.run or entry.serial ~= refused.serial)
+end
+
+local function is_waiting(entry)
+    return entry.state == "held" or entry.state == "running"
+end
+
+-- Wait until `entry` or its successor is ready; returns the last one seen. The clock starts anew with each record: the
+-- agent publishes one when the site's own start begins, after queueing.
+local function wait(entry, refused)
+    local began, step = ngx.now(), FIRST_STEP_S
+    local give_up = began + entry.hold_s
+    while is_waiting(entry) and not is_ready(entry, refused) do
+        local now = ngx.now()
+        if now >= give_up then
+            return entry
+        end
+        if entry.state == "held" or now >= began + LOOK_AFTER_S then
+            wake(entry.domain)
+        end
+        ngx.sleep(step) -- never a remainder of nothing: sleep(0) does not let nginx's clock go on
+        step = math.min(step * STEP_GROWTH, LAST_STEP_S)
+        local seen = routes.find(entry.domain)
+        if not seen or seen.is_broken then
+            return seen or routes.BROKEN
+        end
+        if seen.raw ~= entry.raw then
+            entry = seen
+            give_up = math.min(ngx.now() + entry.hold_s, began + QUEUE_S + entry.hold_s)
+        end
+    end
+    return entry
+end
+
+local function wait_counted(entry, refused)
+    if counts.sum(entry.domain, counts.HELD) >= entry.max_held then
+        return nil
+    end
+    local key = counts.key(entry.domain, counts.HELD)
+    counts.add(key)
+    var.held = key -- log.lua takes it from here if the visitor leaves
+    state:incr("held_total", 1)
+    held_totals:incr(entry.domain, 1, 0)
+    entry = wait(entry, refused)
+    counts.remove(key)
+    var.held = ""
+    return entry
+end
+
+-- The website had closed a pooled connection, so the run itself refused nothing: try again at once, but only once, and
+-- after nginx has heard of the other connections that were closed with this one.
+local function find_pool_refusal(refused)
+    if refused ~= "" then
+        return false
+    end
+    var.refused = POOL
+    ngx.sleep(FIRST_STEP_S)
+    return nil
+end
+
+-- What refused the request before it came here: nil if nothing did, false if it must not be tried again.
+local function take_refusal(entry)
+    local bound, refused = var.bound, var.refused
+    if bound == "" then
+        return nil
+    end
+    var.bound = ""
+    counts.remove(bound)
+    if not was_nothing_sent() then
+        return false
+    elseif was_connected() then
+        return find_pool_refusal(refused)
+    elseif refused ~= "" and refused ~= POOL then
+        return false
+    end
+    local run = counts.name(bound)
+    var.refused = run
+    return { run = run, serial = entry.serial }
+end
+
+local function hold(is_https)
+    local entry = routes.find(var.host)
+    if not entry or entry.is_broken then
+        return pages.answer_state(entry and entry.state)
+    end
+    local refused = take_refusal(entry)
+    if refused == false then
+        return pages.answer(502)
+    end
+    if not is_ready(entry, refused) and is_waiting(entry) then
+        entry = wait_counted(entry, refused)
+    end
+    if not entry or entry.state == "held" then
+        return pages.answer(503)
+    elseif entry.state ~= "running" then
+        return pages.answer_state(entry.state)
+    end
+    -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
+    var.site_host = is_https and entry.https_host or entry.host
+end
+
+return function(is_https)
+    local ok, err = pcall(hold, is_https)
+    if not ok then
+        ngx.log(ngx.ERR, "hold: ", err)
+        return pages.answer(500)
+    end
+end

@@ -1,0 +1,223 @@
+-- The route table: which record a host name has now.
+--
+-- The record on disk is the truth. The shared dict `routes` holds its text once somebody asked for it or the agent
+-- pushed it; each worker keeps a decoded copy that is valid while the text is the same, so a request decodes no JSON.
+-- Unknown names live in a dict of their own, where a flood of them can push out nothing else.
+local cjson = require "cjson.safe"
+local counts = require "hostel.counts"
+local settings = require "hostel.settings"
+
+local find_in = ngx.re.find
+
+local routes = ngx.shared.routes
+local unknown = ngx.shared.unknown
+local arrived = ngx.shared.arrived
+local state = ngx.shared.edge_state
+
+-- As wire/names.py has it: nothing else is ever looked up, in a dict or on disk.
+local DOMAIN = [[\A(?=.{1,85}\z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\z]]
+local ENOENT = 2
+local LOCK_S = 2
+local LOCK_STEP_S = 0.001
+local COMPLAIN_EVERY_S = 10
+
+local STATES = { running = true, held = true, failed = true, disabled = true, deleted = true }
+local TEXTS = { "domain", "state", "host", "https_host", "access_log" }
+local NUMBERS = { "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_held" }
+
+-- Stands for a record that exists and cannot be read. Never cached.
+local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
+
+local _M = { BROKEN = BROKEN }
+
+local decoded = {}
+
+local function find_fault(record)
+    for _, key in ipairs(TEXTS) do
+        if type(record[key]) ~= "string" or record[key]:find("%c") then
+            return key
+        end
+    end
+    for _, key in ipairs(NUMBERS) do
+        if type(record[key]) ~= "number" or record[key] < 0 then
+            return key
+        end
+    end
+    if not find_in(record.domain, DOMAIN, "jo") then
+        return "domain"
+    end
+    if not STATES[record.state] then
+        return "state"
+    end
+    if record.access_log ~= "" and record.access_log:sub(1, 1) ~= "/" then
+        return "access_log"
+    end
+    if record.state == "running" then
+        if type(record.run) ~= "string" or not record.run:find("^[%w_.-]+$") then
+            return "run"
+        end
+        if type(record.endpoint) ~= "string" then
+            return "endpoint"
+        end
+    end
+end
+
+local function split_endpoint(endpoint)
+    if endpoint:find("^unix:/[^%c]+$") then
+        return endpoint
+    end
+    local address, port = endpoint:match("^([%d.]+):(%d+)$")
+    return address, tonumber(port)
+end
+
+-- The entry for a record's text: the record's fields, and what the phases would otherwise compute for each request.
+function _M.decode(raw)
+    local record, err = cjson.decode(raw)
+    if type(record) ~= "table" then
+        return nil, err or "not an object"
+    end
+    local fault = find_fault(record)
+    if fault then
+        return nil, "bad value of " .. fault
+    end
+    record.raw = raw
+    if record.state == "running" then
+        record.address, record.port = split_endpoint(record.endpoint)
+        if not record.address then
+            return nil, "bad value of endpoint"
+        end
+        record.plain_key = counts.key(record.run, counts.PLAIN)
+        record.streaming_key = counts.key(record.run, counts.STREAMING)
+    end
+    return record
+end
+
+local function complain(domain, err)
+    if unknown:add("complained:" .. domain, true, COMPLAIN_EVERY_S) then
+        ngx.log(ngx.ERR, "route record of ", domain, " cannot be used: ", err)
+    end
+end
+
+local function read_record(domain)
+    local file, err, errno = io.open(settings.routes .. "/" .. domain .. ".json", "r")
+    if not file then
+        return nil, err, errno == ENOENT
+    end
+    local raw
+    raw, err = file:read("*a")
+    file:close()
+    return raw, err
+end
+
+local function load(domain)
+    local version = state:get("version")
+    if not find_in(domain, DOMAIN, "jo") or unknown:get(domain) == version then
+        return nil
+    end
+    local raw, err, is_absent = read_record(domain)
+    if is_absent then
+        unknown:set(domain, version)
+        return nil
+    end
+    local entry
+    if raw then
+        entry, err = _M.decode(raw)
+    end
+    if not entry or entry.domain ~= domain then
+        complain(domain, err or "it is another domain's")
+        return BROKEN
+    end
+    local ok
+    ok, err = routes:safe_add(domain, raw)
+    if err == "exists" then -- a push was faster, and newer
+        return _M.find(domain)
+    elseif ok then
+        state:incr("routes_known", 1)
+    else
+        complain(domain, err) -- served all the same, from the disk each time
+    end
+    decoded[domain] = entry
+    return entry
+end
+
+-- The entry of `domain` as it is now; nil for an unknown name, BROKEN for a record that cannot be read.
+function _M.find(domain)
+    local raw = routes:get(domain)
+    if not raw then
+        return load(domain)
+    end
+    local entry = decoded[domain]
+    if not entry or entry.raw ~= raw then
+        entry = _M.decode(raw)
+        decoded[domain] = entry
+    end
+    return entry
+end
+
+-- Count that a request for `domain` arrived, then read its record, in this order: the agent, having published a state
+-- and read the count, knows that every request not counted yet will see that state. Unknown names are not counted.
+function _M.arrive(domain)
+    if not decoded[domain] then
+        local entry = _M.find(domain)
+        if not entry or entry.is_broken then
+            return entry
+        end
+    end
+    local _, err = arrived:incr(domain, 1, state:get("arrived_base"))
+    if err then
+        ngx.log(ngx.ERR, "an arrival was not counted: ", err)
+    end
+    return _M.find(domain)
+end
+
+function _M.count_arrived(domain)
+    return arrived:get(domain) or state:get("arrived_base")
+end
+
+local function lock(domain)
+    local deadline = ngx.now() + LOCK_S
+    while not state:add("lock:" .. domain, true, LOCK_S) do
+        if ngx.now() > deadline then
+            return nil, "another push of this domain does not end"
+        end
+        ngx.sleep(LOCK_STEP_S)
+    end
+    return true
+end
+
+local function replace(entry)
+    local held = _M.find(entry.domain)
+    if held and held.serial >= entry.serial then
+        return held
+    end
+    local is_new = routes:get(entry.domain) == nil
+    local ok, err = routes:safe_set(entry.domain, entry.raw)
+    if not ok then
+        routes:delete(entry.domain) -- the next request reads the file, which the agent wrote before it pushed
+        return nil, err
+    end
+    if is_new then
+        state:incr("routes_known", 1)
+    end
+    return entry
+end
+
+-- Take a record from the agent. Returns the entry that is held now: an older record never replaces a newer one.
+function _M.push(raw)
+    local entry, err = _M.decode(raw)
+    if not entry then
+        return nil, err
+    end
+    local ok
+    ok, err = lock(entry.domain)
+    if not ok then
+        return nil, err
+    end
+    local held
+    held, err = replace(entry)
+    state:incr("version", 1)
+    state:delete("lock:" .. entry.domain)
+    return held, err
+end
+
+return _M

@@ -1,0 +1,359 @@
+"""Which website answers, what it is told about the request, and what visitors see where no website answers."""
+
+import re
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from cryptography import x509
+from edge_fixtures import (
+    DOMAIN,
+    RunningEdge,
+    Upstream,
+    answer,
+    make_certificate,
+    read_until,
+    replying,
+    say_length,
+    wait_until,
+)
+
+from hostel.edge.configure import render_page
+from hostel.wire.route import RouteState
+
+ALICE = f"alice.{DOMAIN}"
+PAGES = {
+    "failed": (502, "Something went wrong"),
+    "disabled": (503, "This website is disabled"),
+    "deleted": (404, "Coming Soon!"),
+}
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[RunningEdge]:
+    with RunningEdge() as edge:
+        yield edge
+
+
+@pytest.fixture
+def alice(edge: RunningEdge) -> Iterator[Upstream]:
+    upstream = edge.upstream("run-alice", replying(answer("alice")))
+    edge.running(ALICE, upstream)
+    yield upstream
+    edge.loop.run(upstream.stop())
+
+
+def test_a_website_answers_over_http_and_https(edge: RunningEdge, alice: Upstream) -> None:
+    assert edge.get(ALICE).body == b"alice"
+    assert edge.get(ALICE, tls=ALICE).body == b"alice"
+    assert [request.headers["host"] for request in alice.requests] == [
+        f"{ALICE}:{edge.http_port}",
+        f"{ALICE}:{edge.https_port}",
+    ]
+    assert [request.headers["x-forwarded-proto"] for request in alice.requests] == ["http", "https"]
+    assert edge.status(ALICE).held_total == 0
+
+
+def test_a_website_answers_over_http_2(edge: RunningEdge, alice: Upstream) -> None:
+    address = f"{ALICE}:{edge.https_port}:127.0.0.1"
+    url = f"https://{ALICE}:{edge.https_port}/x"
+    command = ["curl", "-sk", "--http2", "--resolve", address, "-d", "a=b", "-w", " %{http_version}", url]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert result.stdout == "alice 2"
+    assert (alice.requests[0].line, alice.requests[0].body) == ("POST /x HTTP/1.1", b"a=b")
+
+
+@pytest.mark.parametrize("host", [ALICE.upper(), f"{ALICE}.", f"{ALICE}:8443", f"Alice.{DOMAIN}.:1"])
+def test_spellings_of_one_name_reach_one_website(edge: RunningEdge, alice: Upstream, host: str) -> None:
+    assert edge.get(host).body == b"alice"
+    assert alice.requests[0].headers["host"] == f"{ALICE}:{edge.http_port}"
+
+
+def test_an_absolute_uri_wins_over_host(edge: RunningEdge, alice: Upstream) -> None:
+    assert edge.get("bob.invalid", f"http://{ALICE}/p?q=1").body == b"alice"
+    assert alice.requests[0].line == "GET /p?q=1 HTTP/1.1"
+    assert alice.requests[0].headers["host"] == f"{ALICE}:{edge.http_port}"
+
+
+def test_the_raw_path_reaches_the_website(edge: RunningEdge, alice: Upstream) -> None:
+    for path in ("//hostel/page", "/a//b/../c", "/a/%2e%2e%2fx", "/hostel/page?a=%20b"):
+        assert edge.get(ALICE, path).body == b"alice"
+        assert alice.requests[-1].line == f"GET {path} HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        f"nobody.{DOMAIN}",
+        "_",
+        "localhost",
+        "127.0.0.1",
+        '"<b>',
+        "a|b.c",
+        "%2e%2e%2f",
+        "user@alice.c",
+        f"-{ALICE}",
+        f"a_b.{DOMAIN}",
+        f"alice..{DOMAIN}",
+        f"{'a' * 64}.{DOMAIN}",
+        f"{'a.' * 50}{DOMAIN}",
+        "[::1]",
+        "\xe4.example",
+    ],
+)
+def test_odd_names_are_unknown_and_not_echoed(edge: RunningEdge, host: str) -> None:
+    response = edge.get(host)
+    assert response.status in (400, 404)
+    assert host.encode("latin-1") not in response.body or host in {"_", "localhost"}
+    if response.status == 404:
+        assert b"Coming Soon!" in response.body
+        assert response.headers["cache-control"] == "no-store"
+
+
+def test_names_cannot_leave_the_routes_directory(edge: RunningEdge) -> None:
+    (edge.paths.state / "outside.json").write_text('{"serial": 1}')
+    for host in ("../outside", "..%2foutside", "x/../../outside", "\\..\\outside"):
+        assert edge.get(host).status in (400, 404)
+    assert "outside" not in edge.errors()
+
+
+def test_http_0_9_is_refused(edge: RunningEdge, alice: Upstream) -> None:
+    assert edge.raw(b"GET /\r\n") == b""
+    assert edge.raw(f"GET http://{ALICE}/\r\n".encode()) == b""
+    assert not alice.requests
+
+
+def test_http_1_0_without_host_is_unknown(edge: RunningEdge) -> None:
+    assert b" 404 " in edge.raw(b"GET / HTTP/1.0\r\n\r\n").splitlines()[0]
+    assert b" 400 " in edge.raw(b"GET / HTTP/1.1\r\n\r\n").splitlines()[0]
+
+
+@pytest.mark.parametrize("state", PAGES)
+def test_pages_of_states(edge: RunningEdge, state: str) -> None:
+    domain = f"{state}.{DOMAIN}"
+    edge.publish(domain, RouteState(state))
+    response = edge.get(domain)
+    status, heading = PAGES[state]
+    assert response.status == status
+    assert f"<h1>{heading}</h1>".encode() in response.body
+    assert response.headers["cache-control"] == "no-store"
+    assert not re.search(rb"(src|href)=|url\(|@import", response.body), "a page needs nothing else"
+
+
+def test_a_deleted_website_comes_back(edge: RunningEdge, alice: Upstream) -> None:
+    domain = f"again.{DOMAIN}"
+    assert edge.get(domain).status == 404
+    edge.running(domain, alice)
+    assert edge.get(domain).status == 200
+    edge.publish(domain, RouteState.DELETED)
+    assert edge.get(domain).status == 404
+    edge.running(domain, alice)
+    assert edge.get(domain).status == 200
+
+
+def test_a_refused_post_leaves_no_body_on_the_connection(edge: RunningEdge, alice: Upstream) -> None:
+    smuggled = f"GET /smuggled HTTP/1.1\r\nHost: {ALICE}\r\n\r\n".encode()
+    head = f"POST / HTTP/1.1\r\nHost: nobody.{DOMAIN}\r\nContent-Length: {len(smuggled)}\r\n\r\n".encode()
+    following = f"GET /following HTTP/1.1\r\nHost: {ALICE}\r\nConnection: close\r\n\r\n".encode()
+    reply = edge.raw(head + smuggled + following)
+    assert reply.startswith(b"HTTP/1.1 404 ")
+    assert reply.endswith(b"\r\n\r\nalice")
+    assert [request.line for request in alice.requests] == ["GET /following HTTP/1.1"]
+
+
+def test_a_body_that_comes_after_its_refusal_is_no_request(edge: RunningEdge, alice: Upstream) -> None:
+    smuggled = f"GET /smuggled HTTP/1.1\r\nHost: {ALICE}\r\n\r\n".encode()
+    with edge.connect() as connection:
+        head = f"POST / HTTP/1.1\r\nHost: nobody.{DOMAIN}\r\nContent-Length: {len(smuggled)}\r\n\r\n"
+        connection.sendall(head.encode())
+        read_until(connection, b"</html>\n")
+        connection.sendall(smuggled + f"GET /following HTTP/1.1\r\nHost: {ALICE}\r\n\r\n".encode())
+        read_until(connection, b"\r\n\r\nalice")
+    assert [request.line for request in alice.requests] == ["GET /following HTTP/1.1"]
+
+
+def test_forwarding_headers_are_set_never_appended(edge: RunningEdge, alice: Upstream) -> None:
+    forged = ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port"]
+    forged += ["Forwarded", "Proxy"]
+    edge.get(ALICE, "/", *(f"{name}: 6.6.6.6" for name in forged))
+    seen = alice.requests[0].headers
+    assert "6.6.6.6" not in seen.values()
+    assert (seen["x-forwarded-for"], seen["x-real-ip"]) == ("127.0.0.1", "127.0.0.1")
+    assert seen["x-forwarded-host"] == seen["host"]
+
+
+def test_a_connection_header_hides_nothing_from_the_website(edge: RunningEdge, alice: Upstream) -> None:
+    edge.get(ALICE, "/", "Connection: close, X-Real-IP")
+    assert alice.requests[0].headers["x-real-ip"] == "127.0.0.1"
+
+
+def test_the_access_log_to_the_byte(edge: RunningEdge) -> None:
+    domain = f"logged.{DOMAIN}"
+    upstream = edge.upstream("run-logged", replying(answer("x" * 32)))
+    edge.running(domain, upstream)
+    edge.get(domain, "/a?b=c", "User-Agent: Mozilla/5.0", "Referer: https://there.example/")
+    edge.get(domain, "/", 'User-Agent: a"b\x1b', "X-Forwarded-For: 6.6.6.6")
+    first, second = edge.log_lines(domain)
+    peer = r"127\.0\.0\.1"
+    time = r"\[\d\d/[A-Z][a-z]{2}/20\d\d:\d\d:\d\d:\d\d \+0000\]"
+    assert re.fullmatch(
+        rf'127\.0\.0\.1 - - {time} "GET /a\?b=c HTTP/1\.1" 200 32 "https://there\.example/" "Mozilla/5\.0"'
+        r' "127\.0\.0\.1" response-time=\d+\.\d{3}',
+        first,
+    )
+    assert re.fullmatch(
+        rf'{peer} - - {time} "GET / HTTP/1\.1" 200 32 "-" "a\\x22b\\x1B" "{peer}" response-time=\d+\.\d{{3}}',
+        second,
+    )
+
+
+def test_refusals_of_nginx_itself_are_in_the_website_s_log(edge: RunningEdge, alice: Upstream) -> None:
+    domain = f"large.{DOMAIN}"
+    edge.running(domain, alice)
+    head = f"POST /big HTTP/1.1\r\nHost: {domain}\r\nContent-Length: 104857601\r\n\r\n"
+    edge.raw(head.encode(), until=b"</html>")
+    wait_until(lambda: edge.log_lines(domain), what="the log line")
+    page_bytes = len(render_page("too-large").encode())
+    assert [line.split('"')[1:3] for line in edge.log_lines(domain)] == [["POST /big HTTP/1.1", f" 413 {page_bytes} "]]
+
+
+def test_unknown_names_are_not_logged(edge: RunningEdge) -> None:
+    before = sorted(edge.paths.log.rglob("*"))
+    assert edge.get(f"unlogged.{DOMAIN}").status == 404
+    assert sorted(edge.paths.log.rglob("*")) == before
+
+
+def test_sizes_have_limits_and_pages(edge: RunningEdge, alice: Upstream) -> None:
+    assert edge.get(ALICE, "/" + "a" * 15_000).status == 200
+    long_address = edge.get(ALICE, "/" + "a" * 20_000)
+    assert (long_address.status, b"Address too long" in long_address.body) == (414, True)
+    assert edge.get(ALICE, "/", "Cookie: " + "a" * 15_000).status == 200
+    large_headers = edge.get(ALICE, "/", "Cookie: " + "a" * 20_000)
+    assert (large_headers.status, b"Too many cookies" in large_headers.body) == (431, True)
+    head = f"POST / HTTP/1.1\r\nHost: {ALICE}\r\nContent-Length: 104857601\r\n\r\n"
+    too_large = edge.raw(head.encode(), until=b"</html>")
+    assert too_large.startswith(b"HTTP/1.1 413 ")
+    assert b"<h1>Too large</h1>" in too_large
+    assert b"<h1>Bad request</h1>" in edge.raw(b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n")
+    assert len(alice.requests) == 2
+
+
+def test_a_body_is_read_whole_before_it_is_sent(edge: RunningEdge) -> None:
+    upstream = edge.upstream("run-body", say_length)
+    edge.running(f"body.{DOMAIN}", upstream)
+    body = bytes(range(256)) * 4096
+    assert edge.send("POST", f"body.{DOMAIN}", "/", body=body).body == b"1048576"
+    assert upstream.requests[0].body == body
+
+
+def test_x_accel_headers_of_a_website_move_nothing(edge: RunningEdge) -> None:
+    text = "y" * 100_000
+    for header in (
+        "X-Accel-Redirect: //hostel/page",
+        "X-Accel-Redirect: @hold",
+        "X-Accel-Limit-Rate: 1\r\nX-Accel-Buffering: yes",
+    ):
+        upstream = edge.upstream("run-accel", replying(answer(text, header, "X-Accel-Charset: koi8-r")))
+        edge.running(f"accel.{DOMAIN}", upstream, run="run-accel")
+        response = edge.get(f"accel.{DOMAIN}")
+        assert (response.status, response.body.decode()) == (200, text)
+        assert not [name for name in response.headers if name.startswith("x-accel")]
+        edge.loop.run(upstream.stop())
+
+
+def test_location_headers_pass_unchanged(edge: RunningEdge) -> None:
+    reply = answer("", "Location: http://website/x", status="302 Found")
+    edge.running(f"moved.{DOMAIN}", edge.upstream("run-moved", replying(reply)))
+    assert edge.get(f"moved.{DOMAIN}").headers["location"] == "http://website/x"
+
+
+def test_a_website_s_own_errors_pass_unchanged(edge: RunningEdge) -> None:
+    for status in ("404 Not Found", "502 Bad Gateway", "503 Service Unavailable", "413 Too Large"):
+        upstream = edge.upstream("run-errors", replying(answer("mine", status=status)))
+        edge.running(f"errors.{DOMAIN}", upstream)
+        response = edge.get(f"errors.{DOMAIN}")
+        assert (response.status, response.body) == (int(status[:3]), b"mine")
+        edge.loop.run(upstream.stop())
+
+
+def test_a_flood_of_unknown_names_evicts_no_route(edge: RunningEdge, alice: Upstream) -> None:
+    assert edge.get(ALICE).status == 200
+    file = edge.paths.routes / f"{ALICE}.json"
+    text = file.read_bytes()
+    file.unlink()  # from here on only nginx's memory knows alice
+    known = edge.status().routes_known
+    try:
+        with edge.connect() as connection:
+            replies = connection.makefile("rb")
+            for batch in range(95):  # one connection takes 10,000 requests
+                names = (f"u{batch}-{number}.{'x' * 60}.test" for number in range(100))
+                connection.sendall(b"".join(f"HEAD / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode() for name in names))
+                statuses = 0
+                while statuses < 100:
+                    line = replies.readline()
+                    assert line, "the edge closed the connection"
+                    statuses += line.startswith(b"HTTP/1.1 404")
+        assert edge.get(ALICE).status == 200
+        assert edge.status().routes_known == known
+    finally:
+        file.write_bytes(text)
+
+
+def leaf(connection: socket.socket) -> x509.Certificate:
+    assert isinstance(connection, ssl.SSLSocket)
+    der = connection.getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+def served_name(edge: RunningEdge, server_name: str) -> str:
+    with edge.connect(tls=server_name) as connection:
+        return str(leaf(connection).subject.rfc4514_string())
+
+
+def test_the_certificate_is_chosen_by_name_and_replaced_while_running(edge: RunningEdge, alice: Upstream) -> None:
+    assert served_name(edge, ALICE) == f"CN={DOMAIN}"
+    assert served_name(edge, "shop.example") == f"CN={DOMAIN}"
+    make_certificate(edge.paths.certificates, "shop.example", "shop.example", "*.shop.example")
+    edge.call(lambda agent: agent.push_certificate("shop.example"))
+    for name in ("shop.example", "SHOP.example", "www.shop.example"):
+        assert served_name(edge, name) == "CN=shop.example"
+    assert served_name(edge, "a.b.shop.example") == f"CN={DOMAIN}"
+    make_certificate(edge.paths.certificates, "shop.example", "new.shop.example", "shop.example")
+    edge.call(lambda agent: agent.push_certificate("shop.example"))
+    assert served_name(edge, "shop.example") == "CN=new.shop.example"
+    assert served_name(edge, "www.shop.example") == f"CN={DOMAIN}"
+
+
+def test_the_sites_certificate_is_renewed_while_running(edge: RunningEdge, alice: Upstream) -> None:
+    with edge.connect(tls=ALICE) as connection:
+        before = leaf(connection).serial_number
+    make_certificate(edge.paths.certificates, "sites", DOMAIN, f"*.{DOMAIN}")
+    edge.call(lambda agent: agent.push_certificate("sites"))
+    for server_name in (ALICE, ""):
+        with edge.connect(tls=server_name) as connection:
+            assert leaf(connection).serial_number != before
+    assert edge.get(ALICE, tls=ALICE).body == b"alice"
+
+
+def test_a_connection_serves_the_names_of_its_certificate_only(edge: RunningEdge, alice: Upstream) -> None:
+    edge.running("alone.example", alice)
+    assert edge.get(ALICE, tls=f"bob.{DOMAIN}").status == 200
+    assert edge.get(ALICE, tls="").status == 200
+    assert edge.get("alone.example", tls="alone.example").status == 200
+    misdirected = edge.get("alone.example", tls=ALICE)
+    assert (misdirected.status, b"Wrong connection" in misdirected.body) == (421, True)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_1_2_and_1_3(edge: RunningEdge, version: ssl.TLSVersion) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    with (
+        socket.create_connection(("127.0.0.1", edge.https_port), timeout=10) as connection,
+        context.wrap_socket(connection, server_hostname=ALICE) as secured,
+    ):
+        assert secured.version() == {ssl.TLSVersion.TLSv1_2: "TLSv1.2"}.get(version, "TLSv1.3")

@@ -1,0 +1,209 @@
+"""Hostile and unusual upstreams: what a website may say, and what never reaches a visitor."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from edge_fixtures import (
+    DOMAIN,
+    Handler,
+    Request,
+    RunningEdge,
+    answer,
+    parse_response,
+    read_to_end,
+    read_until,
+    replying,
+    wait_until,
+)
+
+WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[RunningEdge]:
+    with RunningEdge() as edge:
+        yield edge
+
+
+def serve(edge: RunningEdge, name: str, handler: Handler, **fields: int) -> str:
+    """A website `name` that is served by `handler`; returns its domain."""
+    domain = f"{name}.{DOMAIN}"
+    edge.running(domain, edge.upstream(f"run-{name}", handler), **fields)
+    return domain
+
+
+def send_head(edge: RunningEdge, domain: str, *lines: str, tls: bool = False) -> socket.socket:
+    connection = edge.connect(tls=domain if tls else None)
+    connection.sendall("\r\n".join(["GET / HTTP/1.1", f"Host: {domain}", *lines, "", ""]).encode())
+    return connection
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + FORGED,
+        b"HTTP/1.1 100 Continue\r\n\r\n" + FORGED,
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + FORGED,
+        b"HTTP/1.1 099 Odd\r\n\r\n" + FORGED,
+        b"no status line at all\r\n\r\n" + FORGED,
+        b"\x00\x01\x02\r\n\r\n",
+    ],
+    ids=["103", "100", "101", "099", "0.9", "binary"],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_forged_reply_gives_no_byte_and_a_closed_connection(edge: RunningEdge, reply: bytes, tls: bool) -> None:
+    name = f"forged-{hashlib.sha256(reply + bytes([tls])).hexdigest()[:8]}"
+    domain = serve(edge, name, replying(reply))
+    with send_head(edge, domain, tls=tls) as connection:
+        assert read_to_end(connection) == b""
+    assert edge.bound(f"run-{name}") == (0, 0)
+
+
+def test_a_switch_to_http_2_is_not_passed_on(edge: RunningEdge) -> None:
+    upstream = edge.upstream("run-h2c", replying(answer("no switch")))
+    edge.running(f"h2c.{DOMAIN}", upstream)
+    for upgrade in ("h2c", "websocket, h2c", "h2c,websocket", "WebSocketX"):
+        headers = (f"Upgrade: {upgrade}", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAAQAAP__")
+        assert edge.get(f"h2c.{DOMAIN}", "/", *headers).body == b"no switch"
+        assert "upgrade" not in upstream.requests[-1].headers
+        assert "connection" not in upstream.requests[-1].headers
+
+
+async def echo_websocket(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Accept the handshake of RFC 6455 and send every byte back."""
+    key = request.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    head = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket"]
+    writer.write("\r\n".join([*head, f"Sec-WebSocket-Accept: {accept}", "", ""]).encode())
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("upgrade", ["websocket", "WebSocket"])
+def test_a_websocket_echoes_and_is_counted_as_streaming(edge: RunningEdge, tls: bool, upgrade: str) -> None:
+    name = f"ws{tls:d}{upgrade.islower():d}"
+    domain = serve(edge, name, echo_websocket)
+    key = base64.b64encode(os.urandom(16)).decode()
+    headers = ("Connection: keep-alive, Upgrade", f"Upgrade: {upgrade}", "Sec-WebSocket-Version: 13")
+    with send_head(edge, domain, *headers, f"Sec-WebSocket-Key: {key}", tls=tls) as connection:
+        assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        frame = b"\x81\x85\x01\x02\x03\x04" + bytes(
+            a ^ b for a, b in zip(b"hello", b"\x01\x02\x03\x04\x01", strict=True)
+        )
+        for _ in range(3):
+            connection.sendall(frame)
+            assert read_until(connection, frame) == frame
+        assert edge.bound(f"run-{name}") == (0, 1)
+    wait_until(lambda: edge.bound(f"run-{name}") == (0, 0), what="the closed WebSocket is uncounted")
+
+
+def test_a_silent_websocket_ends_at_its_own_timeout(edge: RunningEdge) -> None:
+    domain = serve(edge, "silent", echo_websocket, websocket_timeout_s=1, read_timeout_s=300)
+    with send_head(edge, domain, *WEBSOCKET, "Sec-WebSocket-Key: AAAA") as connection:
+        read_until(connection, b"\r\n\r\n")
+        assert read_to_end(connection) == b""
+
+
+def test_an_event_stream_arrives_event_by_event_and_is_counted_as_streaming(edge: RunningEdge) -> None:
+    seen = asyncio.Event()
+
+    async def stream(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n\r\n")
+        for number in range(3):
+            writer.write(f"data: {number}\n\n".encode())
+            await writer.drain()
+            await seen.wait()  # the next event only after the visitor has got this one
+            seen.clear()
+        writer.close()
+
+    domain = serve(edge, "events", stream)
+    with send_head(edge, domain, tls=True) as connection:
+        for number in range(3):
+            assert b"HTTP/1.1 200 OK" in read_until(connection, f"data: {number}\n\n".encode()) or number
+            assert edge.bound("run-events") == (0, 1)
+            edge.loop.loop.call_soon_threadsafe(seen.set)
+        read_until(connection, b"0\r\n\r\n")
+    wait_until(lambda: edge.bound("run-events") == (0, 0), what="the event stream is uncounted")
+
+
+def test_a_stream_whose_visitor_leaves_is_uncounted_and_closed_upstream(edge: RunningEdge) -> None:
+    async def stream(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n")
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    domain = serve(edge, "leaver", stream)
+    with send_head(edge, domain) as connection:
+        read_until(connection, b"data: 0\n\n")
+        assert edge.bound("run-leaver") == (0, 1)
+    wait_until(lambda: edge.bound("run-leaver") == (0, 0), what="the left stream is uncounted")
+
+
+def test_a_plain_response_is_not_buffered(edge: RunningEdge) -> None:
+    seen = asyncio.Event()
+
+    async def stream(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none")
+        await writer.drain()
+        await seen.wait()
+        writer.write(b"two")
+
+    domain = serve(edge, "chunks", stream)
+    with send_head(edge, domain, "Connection: close") as connection:
+        read_until(connection, b"one")
+        assert edge.bound("run-chunks") == (1, 0)
+        edge.loop.loop.call_soon_threadsafe(seen.set)
+        assert read_to_end(connection) == b"two"
+
+
+def test_a_website_that_does_not_answer_is_a_504(edge: RunningEdge) -> None:
+    async def hang(_request: Request, _reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
+
+    domain = serve(edge, "hangs", hang, read_timeout_s=1)
+    response = edge.send("POST", domain, "/", body=b"x")
+    assert (response.status, b"No answer in time" in response.body) == (504, True)
+    assert edge.bound("run-hangs") == (0, 0)
+    assert edge.log_lines(domain)[0].split('"')[2].startswith(" 504 ")
+
+
+def test_too_large_response_headers_are_a_502(edge: RunningEdge) -> None:
+    domain = serve(edge, "headers", replying(answer("", "X-Large: " + "a" * 20_000)))
+    assert edge.get(domain).status == 502
+    assert edge.status(domain).held_total == 0
+    assert edge.get(serve(edge, "headers-ok", replying(answer("ok", "X-Large: " + "a" * 12_000)))).body == b"ok"
+
+
+def test_a_response_cut_short_is_cut_short_for_the_visitor(edge: RunningEdge) -> None:
+    async def cut(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        await writer.drain()
+        writer.close()
+
+    domain = serve(edge, "cut", cut)
+    with send_head(edge, domain) as connection:
+        assert parse_response(read_to_end(connection)).body == b"half"
+    assert edge.bound("run-cut") == (0, 0)
+
+
+def test_connections_to_a_website_are_kept_and_reused(edge: RunningEdge) -> None:
+    connections: set[int] = set()
+
+    async def note(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.add(id(writer))
+        writer.write(answer("ok"))
+
+    domain = serve(edge, "kept", note)
+    with edge.connect() as connection:
+        for _ in range(20):
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
+            read_until(connection, b"\r\n\r\nok")
+    assert len(connections) == 1
