@@ -24,7 +24,8 @@ from hostel.wire.paths import Paths
 from hostel.wire.process import ProcessIdentity
 
 HOSTEL = Path(sys.executable).with_name("hostel")
-ANSWER = Path(__file__).with_name("sites") / "answer.py"
+SITES = Path(__file__).with_name("sites")
+ANSWER = SITES / "answer.py"
 PREFIX = "hostel-live-"
 UP_DEADLINE_S = 60.0
 DOWN_DEADLINE_S = 60.0
@@ -85,8 +86,11 @@ class Platform:
             return False
 
     def part_pid(self, part: str) -> int:
-        """The pid of `agent`, `edge` or `logger`, as the supervisor knows it."""
-        return int(json.loads((self.paths.run / f"supervisor/{part}.json").read_text())["pid"])
+        """The pid of `agent`, `edge` or `logger`, as the supervisor knows it; 0 while there is none."""
+        try:
+            return int(json.loads((self.paths.supervisor / f"{part}.json").read_text())["pid"])
+        except FileNotFoundError:
+            return 0
 
     @property
     def supervisor_pid(self) -> int:
@@ -151,8 +155,10 @@ class Platform:
 
     def visitor(self, **options: object) -> httpx.Client:
         """A client that trusts the installation's own authority."""
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        return httpx.Client(verify=context, trust_env=False, timeout=90, **options)  # type: ignore[arg-type]
+        return httpx.Client(verify=self.tls(), trust_env=False, timeout=90, **options)  # type: ignore[arg-type]
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca_file))
 
     def get(self, label: str, path: str = "/") -> httpx.Response:
         """One request on a fresh connection, never retried."""
@@ -234,7 +240,7 @@ def sweep_leftovers() -> None:
             continue
         for part in ("edge", "agent", "logger"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                record = json.loads((root / f"run/hostel/supervisor/{part}.json").read_text())
+                record = json.loads((Paths(root).supervisor / f"{part}.json").read_text())
                 del record["argv"]
                 ProcessIdentity(**record).send(signal.SIGTERM)
         time.sleep(1.0)

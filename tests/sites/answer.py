@@ -1,6 +1,7 @@
 """A small real server for tests, standard library only: answers JSON about itself, on $DOMAIN_SOCKET.
 
 Paths: / → {"run", "pid", "word"}; /headers → what it was sent; /slow?s=N → after N seconds; /echo → the body back.
+With the argument --x-id every answer is the X-Id header and the length of the body.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
         payload = body
     elif url.path == "/headers":
         payload = json.dumps(headers).encode()
+    elif "--x-id" in sys.argv:
+        payload = f"{headers.get('x-id')} {len(body)}".encode()
     else:
         payload = json.dumps({"run": RUN, "pid": os.getpid(), "word": WORD}).encode()
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(payload))

@@ -243,11 +243,13 @@ class Node:
 
     async def halt(self) -> None:
         """End every sandbox: TERM to all, KILL after a grace. Records stay: the next agent has the websites asleep."""
-        for task in self._tasks.values():
+        tasks = [self._cleaning, *self._tasks.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(self._terminate_all)
-        await self._parts.sandboxes.remove_unknown(set())
+        for run in self._parts.sandboxes.unknown(set()):
+            await self._parts.sandboxes.remove_leftover(run)
         for tenant in self.tenants.values():
             await asyncio.to_thread(tenant.release)
         await asyncio.to_thread(cgroup.kill_tree, self.installation.cgroup)
@@ -297,16 +299,26 @@ class Node:
                     self._commands[record.run] = (tenant, time.monotonic())
                 elif record.kind is Kind.WEBSITE:
                     adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)
+        known = set(adopted) | set(self._commands)
+        # Looked for before anything new is started, removed once visitors are served again.
+        leftover_runs = self._parts.sandboxes.unknown(known)
+        leftover_cgroups = self._unknown_cgroups(known)
         for website in websites:
             await website.restore(adopted.get(website.record.run) if website.record.run else None)
+        for website in websites:
             self._live(website)
         for run, sandbox in adopted.items():
             owner = self.websites.get(sandbox.record.website)
             if run not in serving and owner is not None:
                 owner.retire(sandbox)  # draining when the agent died, or started and never switched to
-        await self._parts.sandboxes.remove_unknown(set(adopted) | set(self._commands))
-        await asyncio.to_thread(self._remove_unknown_cgroups, set(adopted) | set(self._commands))
+        self._cleaning = asyncio.create_task(self._clean(leftover_runs, leftover_cgroups), name="clean")
         log.info("node restored", tenants=len(self.tenants), websites=len(websites), adopted=len(adopted))
+
+    async def _clean(self, runs: list[RunId], cgroups: list[str]) -> None:
+        """Remove what an earlier agent left half made or half removed."""
+        await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
+        for run in runs:
+            await self._parts.sandboxes.remove_leftover(run)
 
     async def _ensure_members(self, records: Iterable[RunRecord]) -> None:
         """Tenants of whom something runs get their network back from it; the others wait until they need one."""
@@ -348,16 +360,17 @@ class Node:
             panel = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=Phase.STARTING))
         return [Website(panel, self.tenants[SYSTEM_TENANT], self._parts), *found]
 
-    def _remove_unknown_cgroups(self, known: set[RunId]) -> None:
-        """Cgroups of half-made runs, with whatever runs in them, and of tenants that are gone."""
-        numbers = {str(tenant.record.number): tenant for tenant in self.tenants.values()}
+    def _unknown_cgroups(self, known: set[RunId]) -> list[str]:
+        """Cgroups of half-made runs and of tenants that are gone."""
+        by_number = {str(tenant.record.number): tenant for tenant in self.tenants.values()}
+        unknown = []
         for number in cgroup.children(self.installation.cgroup):
-            if number not in numbers:
-                cgroup.kill_tree(f"{self.installation.cgroup}/{number}")
-                continue
-            for run in cgroup.children(numbers[number].cgroup):
-                if RunId(run) not in known:
-                    cgroup.kill_tree(f"{numbers[number].cgroup}/{run}")
+            tenant = by_number.get(number)
+            if tenant is None:
+                unknown.append(f"{self.installation.cgroup}/{number}")
+            else:
+                unknown += [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup) if run not in known]
+        return unknown
 
 
 async def _tolerate(deed: Awaitable[object], **about: str) -> None:

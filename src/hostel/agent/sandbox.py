@@ -170,15 +170,19 @@ class Sandboxes:
                 found.append(parse(RunRecord, json.loads(file.read_bytes())))
         return found
 
-    async def remove_unknown(self, known: set[RunId]) -> None:
-        """Remove runc states, bundles and FIFOs of runs that are not in `known`: half-made or half-removed ones."""
+    def unknown(self, known: set[RunId]) -> list[RunId]:
+        """Runs of which something is left on this machine and that are not in `known`."""
         places = (self._paths.runs, self._paths.streams)
         names = {RunId(entry.name) for place in places if place.is_dir() for entry in place.iterdir()}
-        for run in (names | set(self._runc.known())) - known:
-            log.warning("removed what was left of a run", run=run)
-            await self._runc.delete(run)
-            remove_streams(self._paths.streams, run)
-            shutil.rmtree(self._bundle(run), ignore_errors=True)
+        return sorted((names | set(self._runc.known())) - known)
+
+    async def remove_leftover(self, run: RunId) -> None:
+        """Remove runc's state, bundle and FIFOs of a half-made or half-removed run. Idempotent."""
+        log.warning("removed what was left of a run", run=run)
+        await self._runc.delete(run)
+        await self._logger.close(run)
+        remove_streams(self._paths.streams, run)
+        await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
 
     # -- private
 

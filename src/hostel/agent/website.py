@@ -52,6 +52,7 @@ ASTRAY_AFTER_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
 HOLD_RETRY_S = 3.0
 _HOLD_FIRST_S = 10.0
+_LOOK_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Website:
         self._interrupted = asyncio.Event()  # a start under way is for a spec that is no longer wanted
         self._outcome = asyncio.Condition()
         self._retiring: dict[RunId, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     # -- what others ask
 
@@ -126,9 +128,29 @@ class Website:
         return self._asked if is_starting else self._ask()
 
     def wake(self) -> None:
-        """A visitor waits: start the website if it is asleep. Idempotent."""
+        """A visitor waits: start the website if it is asleep, look at its run if that refused. Idempotent."""
         if self._state is State.ASLEEP and self._asked == self._settled:
             self._ask()
+        elif self._state is State.RUNNING and self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name=f"look at {self.domain}")
+
+    async def _look(self) -> None:
+        """The edge could not connect to the serving run. If it accepts (again), say so: held requests try once more.
+
+        A run that has ended needs no look: its end is noticed at once.
+        """
+        serving = self._serving
+        try:
+            while serving is not None and serving is self._serving and not serving.exit.done():
+                found = await sockets.probe(serving.socket_directory, uid=self.tenant.uid, backlog=self.tenant.backlog)
+                if found is Found.ACCEPTS:
+                    await self._publish(RouteState.RUNNING)
+                    return
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        except HostelError as error:
+            log.warning("could not publish a route again", website=self.domain, error=str(error))
+        finally:
+            self._looking = None
 
     def delete(self) -> int:
         self._is_deleted = True
@@ -179,9 +201,8 @@ class Website:
             self._enter(State.FAILED)
             await self._publish(RouteState.FAILED)
         else:
-            self._remember(replace(self.record, run=None))
+            # Its route may say that the run of before the reboot serves: the edge finds nobody there, holds, and wakes.
             self._enter(State.ASLEEP)
-            await self._publish(RouteState.HELD)
 
     async def serve(self) -> None:
         """Plan and act until the website is deleted."""
@@ -385,7 +406,11 @@ class Website:
         await self._parts.sandboxes.clear(ended)
 
     async def _fail(self, failure: Failure, *, should_retry: bool) -> None:
-        """Record a failure. What serves goes on serving; if nothing does, visitors are held or told."""
+        """Record a failure. What serves goes on serving; if nothing does, visitors are held or told.
+
+        The panel is tried again in any case: nobody could mend it through the panel.
+        """
+        should_retry = should_retry or self.spec.tenant == SYSTEM_TENANT
         if self.record.deploy.phase is not Phase.DONE or not should_retry:
             deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
             self._remember(replace(self.record, deploy=deploy))

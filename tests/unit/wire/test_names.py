@@ -35,7 +35,8 @@ def test_domains_of_ones_own(domain: str) -> None:
 @pytest.mark.parametrize(
     "domain",
     ["alice.hostel.localhost", "x-alice.hostel.localhost", "bob-x.hostel.localhost", "bob.example.org",
-     "-bob.hostel.localhost", "www-bob.hostel.localhost", "bob.hostel.localhost.", "x.bob.hostel.localhost", "bob", "www.hostel.localhost"],
+     "-bob.hostel.localhost", "www-bob.hostel.localhost", "bob.hostel.localhost.", "x.bob.hostel.localhost", "bob",
+     "www.hostel.localhost"],
 )  # fmt: skip
 def test_domains_of_others_and_of_nobody(domain: str) -> None:
     with pytest.raises(InvalidName):
