@@ -47,7 +47,7 @@ def refusal(edge: RunningEdge) -> str:
     """What `python -m hostel.edge` says when it refuses to start."""
     command = [sys.executable, "-m", "hostel.edge", "--root", str(edge.root)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert result.returncode == 1
+    assert result.returncode == 78
     assert "Traceback" not in result.stderr
     return result.stderr
 

@@ -1,32 +1,8 @@
-"""One platform for all integration tests that do not kill it, and users on it."""
-
-from collections.abc import Iterator
+"""Integration tests start platforms of their own too: what killed tests left goes first."""
 
 import pytest
 
-from live import Platform, User, sweep_leftovers
-
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_leftovers() -> None:
-    sweep_leftovers()
-
-
-@pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    platform = Platform(settings="[limits]\nstart_deadline_s = 12.0")
-    try:
-        platform.up()
-        yield platform
-    finally:
-        platform.remove()
-
-
-@pytest.fixture(scope="session")
-def alice(platform: Platform) -> User:
-    return platform.add_user_with_server("alice")
-
-
-@pytest.fixture(scope="session")
-def bob(platform: Platform) -> User:
-    return platform.add_user_with_server("bob")
+def _no_leftovers(no_leftovers: None) -> None:
+    """Asks for what `platform_fixtures` offers."""

@@ -70,11 +70,9 @@ def kill_agent(mortal: Platform) -> None:
 
 
 def site_pid(mortal: Platform, label: str) -> int:
-    """The host's pid of a website's PID 1."""
-    with mortal.visitor() as client:
-        client.get(mortal.url(label))
-    (record,) = [file for file in mortal.paths.runs.glob("*/run.json") if f'"{label}.' in file.read_text()]
-    return int(json.loads(record.read_text())["process"]["pid"])
+    """The host's pid of PID 1 of a website's serving run."""
+    run = json.loads(mortal.hostel("website", "show", f"{label}.{mortal.domain}", "--json").stdout)["run"]
+    return int(json.loads((mortal.paths.runs / run / "run.json").read_text())["process"]["pid"])
 
 
 def test_a_site_serves_while_the_agent_is_killed_and_is_adopted(mortal: Platform, erin: User, site: str) -> None:

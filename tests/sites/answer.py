@@ -5,7 +5,6 @@ With the argument --x-id every answer is the X-Id header and the length of the b
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
@@ -56,11 +55,11 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def main() -> None:
     server = await asyncio.start_unix_server(handle, os.environ["DOMAIN_SOCKET"])
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.close)
+    ending = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     print("listening", flush=True)
-    async with server:
-        with contextlib.suppress(asyncio.CancelledError):
-            await server.serve_forever()
+    await ending.wait()
+    server.close()  # what is being answered is cut off: the platform drains before it asks
 
 
 asyncio.run(main())

@@ -34,6 +34,7 @@ def panel_spec(config: Config) -> WebsiteSpec:
         version=PANEL_VERSION,
         enabled=True,
         command=_COMMAND,
+        always_on=True,  # it never sleeps: nobody could wake it
         drain_s=60.0,  # an API call may wait 45 s for a deploy
         limits=Limits(memory_bytes=768 * MIB, pids=256, cpu=1.0),
     )

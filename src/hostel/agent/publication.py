@@ -34,8 +34,12 @@ class Publication:
         sandbox: Sandbox | None,
         access_log: Path,
         hold_s: float,
+        spread_from: float = 0.0,
     ) -> None:
-        """Returns when every new request meets `state`. Raises EdgeUnreachable after a second of trying."""
+        """Returns when every new request meets `state`. Raises EdgeUnreachable after a second of trying.
+
+        `spread_from` is the time at which WebSockets were closed that will now come back.
+        """
         domain = canonical_domain(spec.domain_name)
         record = RouteRecord(
             domain=domain,
@@ -49,6 +53,8 @@ class Publication:
             hold_s=hold_s,
             read_timeout_s=spec.read_timeout_s,
             websocket_timeout_s=spec.websocket_timeout_s,
+            spread_from=spread_from,
+            spread_s=spec.ws_spread_s if spread_from else 0.0,
         )
         for attempt in range(_TRIES):
             try:
@@ -60,7 +66,7 @@ class Publication:
             else:
                 return
 
-    async def drained(self, run: RunId, *, plain_s: float, streaming_s: float, ended: asyncio.Future[Exit]) -> None:
+    async def drained(self, run: RunId, *, plain_s: float, streaming_s: float, ended: asyncio.Future[Exit]) -> int:
         """Wait until the edge has no request at `run`, at most `plain_s` for plain ones and `streaming_s` for
         WebSockets and event streams, or until the run has `ended` by itself. Raises EdgeUnreachable.
         """
@@ -69,6 +75,7 @@ class Publication:
             bound = await self._edge.bound(run)
             took_s = time.monotonic() - began
             if (not bound.plain or took_s > plain_s) and (not bound.streaming or took_s > streaming_s):
-                return
+                return bound.streaming
             await asyncio.wait([ended], timeout=pause_s)
             pause_s = min(pause_s * 1.5, _DRAIN_LIMIT_S)
+        return 0

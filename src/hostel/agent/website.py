@@ -194,8 +194,8 @@ class Website:
                 self._ask()  # the change was under way when the agent died: once more
             elif self.record.deploy.phase is Phase.DRAINING:
                 self._settle_deploy(Phase.DONE)
-        elif self.record.deploy.phase is Phase.STARTING or self.spec.tenant == SYSTEM_TENANT:
-            self._ask()  # the panel never sleeps: nobody could wake it
+        elif self.record.deploy.phase is Phase.STARTING or self.spec.always_on:
+            self._ask()
         elif self.record.deploy.phase is Phase.FAILED:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
@@ -477,14 +477,17 @@ class Website:
     async def _retire(self, sandbox: Sandbox) -> None:
         """Never raises: whatever happens, the run is ended."""
         try:
-            await self._parts.publication.drained(
+            streams = await self._parts.publication.drained(
                 sandbox.run,
                 plain_s=self.spec.drain_s,
                 streaming_s=self.spec.websocket_drain_s,
                 ended=sandbox.exit,
             )
+            if streams and self._state is State.RUNNING and self._serving is not sandbox:
+                # TERM closes them all in one instant: let the edge spread their coming back.
+                await self._publish(RouteState.RUNNING, spread_from=time.time())
         except HostelError as error:
-            log.warning("could not ask the edge for requests in flight", run=sandbox.run, error=str(error))
+            log.warning("the edge could not be asked or told", run=sandbox.run, error=str(error))
         await self._parts.sandboxes.stop(sandbox, grace_s=self.spec.grace_s)
 
     # -- bookkeeping
@@ -513,7 +516,7 @@ class Website:
             self.record = record
             write_website(self._parts.paths, record)
 
-    async def _publish(self, state: RouteState) -> None:
+    async def _publish(self, state: RouteState, *, spread_from: float = 0.0) -> None:
         hold_s = (
             max(_HOLD_FIRST_S, 3.5 * statistics.median(self._start_seconds)) if self._start_seconds else _HOLD_FIRST_S
         )
@@ -523,6 +526,7 @@ class Website:
             sandbox=self._serving if state is RouteState.RUNNING else None,
             access_log=self.tenant.log_directory / f"{self.spec.domain_name}.access.log",
             hold_s=hold_s,
+            spread_from=spread_from,
         )
 
     def _retry_in_s(self) -> float | None:

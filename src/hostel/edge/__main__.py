@@ -14,7 +14,6 @@ from hostel.wire.config import read_config
 from hostel.wire.errors import HostelError
 from hostel.wire.paths import Paths
 
-
 EX_CONFIG = 78  # sysexits.h: trying again without a change of the machine or the configuration is no use
 
 

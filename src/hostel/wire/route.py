@@ -30,3 +30,7 @@ class RouteRecord:
     read_timeout_s: int = 300
     websocket_timeout_s: int = 3600
     max_held: int = 100
+    # WebSockets of the run before were closed at `spread_from` (seconds since 1970): until `spread_s` later each new
+    # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
+    spread_from: float = 0.0
+    spread_s: float = 0.0

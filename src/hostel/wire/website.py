@@ -48,8 +48,10 @@ class WebsiteSpec:
     drain_s: float = 30.0  # how long plain requests of the old run may still take after a switch
     websocket_drain_s: float = 30.0  # the same for WebSockets and event streams
     grace_s: float = 10.0  # between TERM and KILL
+    ws_spread_s: float = 10.0  # WebSockets that a switch closed come back spread over this time
     read_timeout_s: int = 300
     websocket_timeout_s: int = 3600
+    always_on: bool = False  # started after a reboot without waiting for a visitor
     limits: Limits = Limits()
 
 

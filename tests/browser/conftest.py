@@ -1,0 +1,48 @@
+"""A real Chromium that trusts the platform's own authority."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Playwright, sync_playwright
+
+from chromium import DEADLINE_MS, OpenWindow, Window, launch, trust
+from live import Platform
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """One a module: it runs an event loop in this thread, which Django and asyncio in later tests would stumble on."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(platform: Platform, playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Trusts the installation's authority as a user's browser does once it was imported; no error is ignored."""
+    home = tmp_path_factory.mktemp("home")
+    trust(platform.ca_file, home)
+    with launch(playwright, home) as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[OpenWindow]:
+    """Opens windows that share nothing, not even cookies."""
+    contexts = []
+
+    def open_window(**options: object) -> Window:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        context.set_default_timeout(DEADLINE_MS)
+        contexts.append(context)
+        window = Window(context.new_page())
+        window.listen()
+        return window
+
+    yield open_window
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def window(open_window: OpenWindow) -> Window:
+    return open_window()

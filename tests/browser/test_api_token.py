@@ -1,0 +1,164 @@
+"""A user's way to an API token: log in, create, use, replace, revoke; in a real browser."""
+
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from chromium import Window
+from live import Platform, User
+
+pytestmark = pytest.mark.browser
+
+INVALID = (401, {"detail": "Invalid token."})
+
+
+@pytest.fixture
+def xenia(platform: Platform) -> Iterator[User]:
+    """A user without a token."""
+    password = secrets.token_urlsafe(12)
+    platform.hostel("user", "add", "xenia", "--password-stdin", stdin=password + "\n")
+    yield User("xenia", password, "")
+    platform.hostel("user", "remove", "xenia", "--yes")
+
+
+def open_token_tab(page: Page) -> None:
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Account").click()
+    page.get_by_role("navigation", name="Account").get_by_role("link", name="API token").click()
+    expect(page.get_by_role("heading", name="Your API token")).to_be_visible()
+
+
+def shown_token(page: Page) -> str:
+    token = page.locator("code.api_token").inner_text()
+    assert re.fullmatch("[0-9a-f]{40}", token)
+    return token
+
+
+def use(platform: Platform, token: str) -> tuple[int, object]:
+    """What the API answers to a call with this token."""
+    with platform.api(User("xenia", "", token)) as api:
+        answer = api.get("websites/")
+    return answer.status_code, answer.json()
+
+
+def console_token(platform: Platform) -> str:
+    return platform.shell("xenia", 'printf %s "$API_TOKEN"')
+
+
+def hex_words(text: str) -> set[str]:
+    """All 40 hex digits in a row there are, those at either end of longer rows too."""
+    rows = set(re.findall("[0-9a-f]{40,}", text))
+    return {row[:40] for row in rows} | {row[-40:] for row in rows}
+
+
+def dump(platform: Platform) -> str:
+    with sqlite3.connect(platform.paths.panel / "panel.sqlite3") as database:
+        text = "\n".join(database.iterdump())
+    database.close()
+    return text
+
+
+def test_a_token_is_created_used_replaced_and_revoked(platform: Platform, xenia: User, window: Window) -> None:
+    page = window.page
+    window.log_in(platform, xenia)
+    open_token_tab(page)
+    expect(page.get_by_text("You have no token.")).to_be_visible()
+    expect(page.get_by_role("button", name="Revoke")).to_have_count(0)
+
+    page.get_by_role("button", name="Create a new API token").click()
+    first = shown_token(page)
+    assert use(platform, first) == (200, [])
+    assert console_token(platform) == first
+
+    open_token_tab(page)
+    page.reload()
+    expect(page.get_by_text("cannot be shown again")).to_be_visible()
+    expect(page.locator("code.api_token")).to_have_count(0)
+    assert first not in page.content()
+
+    page.get_by_role("button", name="Revoke and create new token").click()
+    second = shown_token(page)
+    assert second != first
+    assert use(platform, first) == INVALID
+    assert use(platform, second) == (200, [])
+    assert console_token(platform) == second
+
+    open_token_tab(page)
+    page.get_by_role("button", name="Revoke", exact=True).click()
+    expect(page.get_by_text("You have no token.")).to_be_visible()
+    assert use(platform, second) == INVALID
+    assert console_token(platform) == ""
+    assert window.complaints() == []
+    assert window.foreign_requests(platform.panel_url) == []
+
+
+def test_neither_reloading_nor_going_back_replaces_a_token_unasked(
+    platform: Platform, xenia: User, window: Window
+) -> None:
+    page = window.page
+    window.log_in(platform, xenia)
+    open_token_tab(page)
+    page.get_by_role("button", name="Create a new API token").click()
+    token = shown_token(page)
+    page.goto(page.url)  # what pressing Enter in the address bar does
+    expect(page.locator("code.api_token")).to_have_count(0)
+    open_token_tab(page)
+    page.go_back()
+    page.go_forward()
+    assert use(platform, token) == (200, [])
+
+
+def test_a_dump_of_the_database_holds_no_usable_token(platform: Platform, xenia: User, window: Window) -> None:
+    page = window.page
+    window.log_in(platform, xenia)
+    open_token_tab(page)
+    tokens = []
+    for name in ("Create a new API token", "Revoke and create new token"):
+        page.get_by_role("button", name=name).click()
+        tokens.append(shown_token(page))
+    assert use(platform, tokens[-1]) == (200, [])
+    dumped = dump(platform)
+    found = hex_words(dumped)
+    assert "accounts_apitoken" in dumped
+    assert found, "the tokens' digests are there"
+    assert {use(platform, word)[0] for word in found} == {401}
+    for file in platform.paths.panel.iterdir():
+        content = file.read_bytes()
+        assert not any(token.encode() in content for token in tokens), file
+        assert xenia.password.encode() not in content, file
+
+
+def test_all_of_it_works_with_the_keyboard_alone(platform: Platform, xenia: User, window: Window) -> None:
+    page = window.page
+    page.goto(platform.panel_url)
+    keyboard = page.keyboard
+    keyboard.type(xenia.name)  # the form's first field has the focus already
+    keyboard.press("Tab")
+    keyboard.type(xenia.password)
+    keyboard.press("Enter")
+    expect(page).to_have_url(f"{platform.panel_url}user/xenia/")
+    for control in ("Account", "API token", "Create a new API token"):
+        tab_to(page, control)
+        keyboard.press("Enter")
+        page.wait_for_load_state()
+    assert use(platform, shown_token(page)) == (200, [])
+    tab_to(page, "Skip to the content")
+    keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    tab_to(page, "Log out")
+    keyboard.press("Enter")
+    expect(page).to_have_url(f"{platform.panel_url}login/")
+
+
+def tab_to(page: Page, words: str) -> None:
+    """Press Tab until the control with these words has the focus, which must be visible there."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        focused = page.evaluate("document.activeElement.textContent.trim()")
+        if focused == words:
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+            return
+    raise AssertionError(f"30 times Tab did not lead to {words!r}")

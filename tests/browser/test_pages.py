@@ -1,0 +1,128 @@
+"""Every page in light and dark, on a phone and a desk: it fits, can be read, and fetches nothing from elsewhere."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from chromium import OpenWindow, Window
+from live import Platform, User, answering
+
+pytestmark = pytest.mark.browser
+
+LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (390, 1280)]
+VISITOR_PAGES = {
+    "nothing-bob": (404, "Coming Soon!"),
+    "off-bob": (503, "This website is disabled"),
+    "exits-bob": (502, "Something went wrong"),
+}
+PANEL_PAGES = ["user/bob/", "user/bob/account/", "user/bob/account/api_token/", "nonsense/"]
+LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, for text of this size
+
+# The worst contrast of any text on the page, with the text, and whether something sticks out at the side.
+MEASURE = """() => {
+  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = (colour) => {
+    const [r, g, b] = rgb(colour).slice(0, 3).map((value) => value / 255)
+      .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = rgb(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return getComputedStyle(at).backgroundColor;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  let contrast = 21, text = "";
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
+    const [low, high] = [luminance(getComputedStyle(element).color), luminance(ground(element))].sort((a, b) => a - b);
+    const found = (high + 0.05) / (low + 0.05);
+    if (found < contrast) [contrast, text] = [found, walker.currentNode.data.trim()];
+  }
+  const root = document.documentElement;
+  return { contrast, text, overflow: root.scrollWidth - root.clientWidth };
+}"""
+
+
+@pytest.fixture(scope="module")
+def websites(platform: Platform, bob: User) -> Iterator[None]:
+    """One that is disabled, and one whose command fails."""
+    platform.create(bob, "exits-bob", "echo oops >&2; exit 3")
+    platform.create(bob, "off-bob", answering())
+    with platform.api(bob) as api:
+        api.patch(f"websites/off-bob.{platform.domain}/", json={"enabled": False})
+    yield
+    for label in ("exits-bob", "off-bob"):
+        platform.delete(bob, label)
+
+
+def assert_good_looks(page: Page) -> None:
+    found = page.evaluate(MEASURE)
+    assert found["contrast"] >= LEAST_CONTRAST, found
+    assert found["overflow"] <= 0, f"{page.url} is {found['overflow']} px too wide"
+
+
+@pytest.mark.usefixtures("websites")
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_a_visitors_page_fits_and_can_be_read(
+    platform: Platform, open_window: OpenWindow, scheme: str, width: int
+) -> None:
+    for label, (status, title) in VISITOR_PAGES.items():
+        window = open_window(color_scheme=scheme, viewport={"width": width, "height": 800})
+        answer = window.page.goto(platform.url(label))
+        assert answer is not None
+        assert (answer.status, answer.headers["cache-control"]) == (status, "no-store")
+        expect(window.page.get_by_role("heading")).to_have_text(title)
+        assert_good_looks(window.page)
+        assert window.foreign_requests(platform.url(label)) == []
+        assert window.complaints() == []
+
+
+@pytest.mark.usefixtures("websites")
+@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+def test_the_panels_pages_fit_and_can_be_read(
+    platform: Platform, bob: User, open_window: OpenWindow, scheme: str, width: int
+) -> None:
+    window = open_window(color_scheme=scheme, viewport={"width": width, "height": 800})
+    window.log_in(platform, bob)
+    for path in PANEL_PAGES:
+        window.page.goto(f"{platform.panel_url}{path}")
+        expect(window.page.get_by_role("navigation", name="Main")).to_be_visible()
+        assert_good_looks(window.page)
+    assert window.foreign_requests(platform.panel_url) == []
+    assert window.complaints() == []
+
+
+@pytest.mark.usefixtures("websites")
+def test_the_dashboard_says_why_a_website_failed_and_links_to_it(platform: Platform, bob: User, window: Window) -> None:
+    window.log_in(platform, bob)
+    website = window.page.get_by_role("article").filter(has_text=f"exits-bob.{platform.domain}")
+    expect(website).to_contain_text("failed")
+    expect(website).to_contain_text("exit code 3")
+    website.get_by_text("The last lines it wrote").click()
+    expect(website.get_by_text("oops", exact=True)).to_be_visible()
+    website.get_by_role("link").click()
+    expect(window.page.get_by_role("heading")).to_have_text("Something went wrong")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_api_docs_render_from_here_alone(platform: Platform, open_window: OpenWindow, scheme: str) -> None:
+    window = open_window(color_scheme=scheme)
+    window.page.goto(f"{platform.panel_url}api/docs/")
+    expect(window.page.get_by_role("heading", name=re.compile("Hostel API"))).to_be_visible()
+    expect(window.page.locator(".opblock")).to_have_count(6)
+    window.page.locator(".opblock-post").first.click()
+    expect(window.page.get_by_text("Request body").first).to_be_visible()
+    assert window.console == []
+    assert window.foreign_requests(platform.panel_url) == []
+
+
+def test_the_api_docs_say_what_to_do_without_javascript(platform: Platform, open_window: OpenWindow) -> None:
+    window = open_window(java_script_enabled=False)
+    window.page.goto(f"{platform.panel_url}api/docs/")
+    expect(window.page.get_by_role("link", name="/api/schema/")).to_be_visible()
