@@ -9,8 +9,8 @@ from live import Platform, User, answering
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Platform]:
-    """A second installation, beside the first."""
-    other = Platform()
+    """A second installation, beside the first, that knows the distribution's Python alone."""
+    other = Platform(settings="[python]\ndirectories = []")
     try:
         other.up()
         yield other
@@ -32,6 +32,25 @@ def test_same_names_on_two_installations_are_two_users(platform: Platform, other
     other.delete(namesake, "alice")
     assert platform.get("alice").json()["word"] == "first"
     platform.delete(alice, "alice")
+
+
+PYTHONS = "for p in /usr/local/bin/python3.*; do rm -rf v; $p -m venv v && v/bin/pip --version && v/bin/python -V; done"
+
+
+def test_each_python_makes_virtualenvs_that_work(platform: Platform, alice: User) -> None:
+    every = platform.shell("alice", "ls -v /opt/python").split()
+    names = [every[0], "3.11", every[-1]]  # 3.11 is the distribution's too: the two must not be mixed up
+    shown = platform.shell("alice", PYTHONS.replace("3.*", f"3.{{{','.join(name[2:] for name in names)}}}"))
+    assert [name for name in names if f"(python {name})" not in shown] == []
+    assert [name for name in names if f"Python {name}." not in shown] == []
+
+
+def test_the_distributions_python_is_enough(other: Platform) -> None:
+    other.add_user("frank")
+    (name,) = other.shell("frank", "ls /opt/python").split()
+    assert f"(python {name})" in other.shell("frank", PYTHONS)
+    shown = other.shell("frank", "source virtualenvwrapper.sh; mkvirtualenv v2 >/dev/null; python -V; which python")
+    assert shown.split("\n")[:2] == [f"Python {name}.2", "/home/frank/.virtualenvs/v2/bin/python"]
 
 
 def test_a_user_sees_no_other_home_process_or_log(platform: Platform, alice: User, bob: User) -> None:

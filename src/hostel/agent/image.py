@@ -89,8 +89,13 @@ def _build_usr_local(new: Path, interpreters: Sequence[Interpreter]) -> None:
         (new / name).mkdir()
     binaries = new / "bin"
     for each in interpreters:
-        prefix = "/usr" if each.is_system else f"/opt/python/{each.name}"
-        (binaries / f"python{each.name}").symlink_to(f"{prefix}/bin/python{each.name}")
+        python = f"python{each.name}"
+        (binaries / python).symlink_to(f"/opt/python/{each.name}/bin/{python}")
+        if not each.is_system:
+            # A virtualenv made by /usr/local/bin/python3.X looks for its library from there upwards, and would else
+            # take the distribution's in /usr/lib (getpath.py).
+            for part in ("lib", "include"):
+                (new / part / python).symlink_to(f"/opt/python/{each.name}/{part}/{python}")
     if interpreters:
         for name in ("python3", "python"):
             (binaries / name).symlink_to(f"python{interpreters[-1].name}")
@@ -121,7 +126,7 @@ def _build_etc(new: Path, hosts: Mapping[str, str], resolver: str, own_ca: bytes
     (certificates / "ca-certificates.crt").write_bytes(host + own_ca)
 
 
-def build_skeleton(rootfs: Path) -> None:
+def build_skeleton(rootfs: Path, interpreters: Sequence[Interpreter]) -> None:
     """The root directory of one run: links and mount points, nothing else."""
     rootfs.mkdir(mode=0o755)
     rootfs.chmod(0o755)
@@ -129,6 +134,11 @@ def build_skeleton(rootfs: Path) -> None:
         (rootfs / name).mkdir(parents=True)
     for name in ("tmp", "var/tmp"):
         (rootfs / name).chmod(0o1777)  # runc 1.1 gives a tmpfs the mode of its mount point, whatever mode= says
+    for each in interpreters:
+        if each.is_system:
+            (rootfs / f"opt/python/{each.name}/bin").mkdir(parents=True)
+            python = f"bin/python{each.name}"
+            (rootfs / f"opt/python/{each.name}" / python).symlink_to(f"/usr/{python}")
     for name in _MERGED:
         if Path("/", name).exists():
             (rootfs / name).symlink_to(f"usr/{name}")

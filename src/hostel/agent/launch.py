@@ -57,6 +57,7 @@ class Launcher:
                 Mount(source=str(tenant.socket_directory / run), to=socket_directory, writable=True, executable=False),
             ),
             cwd=self._home(tenant, is_panel=is_panel),
+            interpreters=self.image.interpreters,
             website=canonical_domain(spec.domain_name),
             streams=Streams(
                 run=run,
@@ -85,6 +86,7 @@ class Launcher:
             limits=limits,
             mounts=self._mounts(tenant, is_panel=is_panel),
             cwd=self._home(tenant, is_panel=is_panel),
+            interpreters=self.image.interpreters,
         )
 
     def _home(self, tenant: Tenant, *, is_panel: bool) -> str:

@@ -17,6 +17,7 @@ import structlog
 
 from hostel.agent import cgroup, sockets
 from hostel.agent.image import HOSTNAME, build_skeleton
+from hostel.agent.interpreters import Interpreter
 from hostel.agent.oci import Container, Mount, render_config
 from hostel.agent.runc import Runc
 from hostel.agent.streams import Logger, Output, make_streams, open_streams, remove_streams
@@ -51,6 +52,7 @@ class RunSpec:
     limits: Limits
     mounts: tuple[Mount, ...]
     cwd: str
+    interpreters: tuple[Interpreter, ...]
     website: str = ""  # canonical domain
     streams: Streams | None = None
 
@@ -197,7 +199,7 @@ class Sandboxes:
         bundle = self._bundle(spec.run)
         bundle.mkdir(mode=0o700, parents=True)
         self._write(record)
-        build_skeleton(bundle / "rootfs")
+        build_skeleton(bundle / "rootfs", spec.interpreters)
         container = Container(
             hostname=HOSTNAME,
             argv=spec.argv,
