@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, Request
+from playwright.sync_api import Browser, Page, Playwright
 
 from live import Platform, User
 
@@ -24,19 +24,19 @@ class Window:
 
     page: Page
     console: list[str] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
 
     def listen(self) -> None:
         self.page.on("console", lambda message: self.console.append(message.text))
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request))
+        self.page.on("request", lambda request: self.requested.append(request.url))
 
     def complaints(self) -> list[str]:
         """What the console shows, but for Chromium's note that a page came with a status of 400 or more."""
         return [line for line in self.console if not line.startswith("Failed to load resource: the server responded")]
 
     def foreign_requests(self, own: str) -> list[str]:
-        return [request.url for request in self.requests if not request.url.startswith((own, "data:", "blob:"))]
+        return [url for url in self.requested if not url.startswith((own, "data:", "blob:"))]
 
     def send_login(self, platform: Platform, name: str, password: str, *, path: str = "") -> None:
         """Ask for a page of the panel that wants a login, and fill in the form."""

@@ -14,7 +14,7 @@ def no_leftovers() -> None:
 
 @pytest.fixture(scope="session")
 def platform(no_leftovers: None) -> Iterator[Platform]:
-    platform = Platform(settings="[limits]\nstart_deadline_s = 12.0")
+    platform = Platform(settings="[limits]\nstart_deadline_s = 12.0\n[panel]\nlogins_per_minute = 1000")
     try:
         platform.up()
         yield platform

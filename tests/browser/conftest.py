@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, sync_playwright
+from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
 
 from chromium import DEADLINE_MS, OpenWindow, Window, launch, trust
-from live import Platform
+from live import Platform, User
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +46,11 @@ def open_window(browser: Browser) -> Iterator[OpenWindow]:
 @pytest.fixture
 def window(open_window: OpenWindow) -> Window:
     return open_window()
+
+
+@pytest.fixture(scope="module")
+def bobs_cookies(platform: Platform, bob: User, browser: Browser) -> StorageState:
+    """As after a login, to be given to windows."""
+    with browser.new_context() as context:
+        Window(context.new_page()).log_in(platform, bob)
+        return context.storage_state()

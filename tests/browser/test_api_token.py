@@ -1,9 +1,10 @@
 """A user's way to an API token: log in, create, use, replace, revoke; in a real browser."""
 
+import itertools
 import re
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -16,13 +17,15 @@ pytestmark = pytest.mark.browser
 INVALID = (401, {"detail": "Invalid token."})
 
 
+numbers = itertools.count(1)
+
+
 @pytest.fixture
-def xenia(platform: Platform) -> Iterator[User]:
-    """A user without a token."""
-    password = secrets.token_urlsafe(12)
-    platform.hostel("user", "add", "xenia", "--password-stdin", stdin=password + "\n")
-    yield User("xenia", password, "")
-    platform.hostel("user", "remove", "xenia", "--yes")
+def xenia(platform: Platform) -> User:
+    """A user without a token, new for each test."""
+    user = User(f"xenia{next(numbers)}", secrets.token_urlsafe(12), "")
+    platform.hostel("user", "add", user.name, "--password-stdin", stdin=user.password + "\n")
+    return user
 
 
 def open_token_tab(page: Page) -> None:
@@ -37,15 +40,15 @@ def shown_token(page: Page) -> str:
     return token
 
 
-def use(platform: Platform, token: str) -> tuple[int, object]:
+def use(platform: Platform, user: User, token: str) -> tuple[int, object]:
     """What the API answers to a call with this token."""
-    with platform.api(User("xenia", "", token)) as api:
+    with platform.api(replace(user, token=token)) as api:
         answer = api.get("websites/")
     return answer.status_code, answer.json()
 
 
-def console_token(platform: Platform) -> str:
-    return platform.shell("xenia", 'printf %s "$API_TOKEN"')
+def console_token(platform: Platform, user: User) -> str:
+    return platform.shell(user.name, 'printf %s "$API_TOKEN"')
 
 
 def hex_words(text: str) -> set[str]:
@@ -70,8 +73,8 @@ def test_a_token_is_created_used_replaced_and_revoked(platform: Platform, xenia:
 
     page.get_by_role("button", name="Create a new API token").click()
     first = shown_token(page)
-    assert use(platform, first) == (200, [])
-    assert console_token(platform) == first
+    assert use(platform, xenia, first) == (200, [])
+    assert console_token(platform, xenia) == first
 
     open_token_tab(page)
     page.reload()
@@ -82,15 +85,15 @@ def test_a_token_is_created_used_replaced_and_revoked(platform: Platform, xenia:
     page.get_by_role("button", name="Revoke and create new token").click()
     second = shown_token(page)
     assert second != first
-    assert use(platform, first) == INVALID
-    assert use(platform, second) == (200, [])
-    assert console_token(platform) == second
+    assert use(platform, xenia, first) == INVALID
+    assert use(platform, xenia, second) == (200, [])
+    assert console_token(platform, xenia) == second
 
     open_token_tab(page)
     page.get_by_role("button", name="Revoke", exact=True).click()
     expect(page.get_by_text("You have no token.")).to_be_visible()
-    assert use(platform, second) == INVALID
-    assert console_token(platform) == ""
+    assert use(platform, xenia, second) == INVALID
+    assert console_token(platform, xenia) == ""
     assert window.complaints() == []
     assert window.foreign_requests(platform.panel_url) == []
 
@@ -108,7 +111,7 @@ def test_neither_reloading_nor_going_back_replaces_a_token_unasked(
     open_token_tab(page)
     page.go_back()
     page.go_forward()
-    assert use(platform, token) == (200, [])
+    assert use(platform, xenia, token) == (200, [])
 
 
 def test_a_dump_of_the_database_holds_no_usable_token(platform: Platform, xenia: User, window: Window) -> None:
@@ -119,12 +122,12 @@ def test_a_dump_of_the_database_holds_no_usable_token(platform: Platform, xenia:
     for name in ("Create a new API token", "Revoke and create new token"):
         page.get_by_role("button", name=name).click()
         tokens.append(shown_token(page))
-    assert use(platform, tokens[-1]) == (200, [])
+    assert use(platform, xenia, tokens[-1]) == (200, [])
     dumped = dump(platform)
     found = hex_words(dumped)
     assert "accounts_apitoken" in dumped
     assert found, "the tokens' digests are there"
-    assert {use(platform, word)[0] for word in found} == {401}
+    assert {use(platform, xenia, word)[0] for word in found} == {401}
     for file in platform.paths.panel.iterdir():
         content = file.read_bytes()
         assert not any(token.encode() in content for token in tokens), file
@@ -139,12 +142,12 @@ def test_all_of_it_works_with_the_keyboard_alone(platform: Platform, xenia: User
     keyboard.press("Tab")
     keyboard.type(xenia.password)
     keyboard.press("Enter")
-    expect(page).to_have_url(f"{platform.panel_url}user/xenia/")
+    expect(page).to_have_url(f"{platform.panel_url}user/{xenia.name}/")
     for control in ("Account", "API token", "Create a new API token"):
         tab_to(page, control)
-        keyboard.press("Enter")
-        page.wait_for_load_state()
-    assert use(platform, shown_token(page)) == (200, [])
+        with page.expect_navigation():
+            keyboard.press("Enter")
+    assert use(platform, xenia, shown_token(page)) == (200, [])
     tab_to(page, "Skip to the content")
     keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()

@@ -1,7 +1,7 @@
 """Who gets in, who does not, and what they see."""
 
 import pytest
-from playwright.sync_api import Error, Playwright, expect
+from playwright.sync_api import Error, Playwright, StorageState, expect
 
 from chromium import OpenWindow, Window, launch
 from live import Platform, User
@@ -52,22 +52,23 @@ def test_the_session_cookie_belongs_to_this_host_alone(platform: Platform, bob: 
         assert (cookie["secure"], cookie["httpOnly"], cookie["domain"]) == (True, True, f"www.{platform.domain}")
 
 
-@pytest.mark.parametrize("name", ["alice", "nobodyatall"])
-@pytest.mark.parametrize("path", ["", "account/", "account/api_token/"])
+@pytest.mark.usefixtures("alice")
 def test_the_pages_of_others_are_not_there(
-    platform: Platform, alice: User, bob: User, window: Window, name: str, path: str
+    platform: Platform, bobs_cookies: StorageState, open_window: OpenWindow
 ) -> None:
-    window.send_login(platform, "bob", bob.password)
-    expect(window.page.get_by_role("button", name="Log out")).to_be_visible()
-    answer = window.page.goto(f"{platform.panel_url}user/{name}/{path}")
-    assert answer is not None
-    assert answer.status == 404
-    expect(window.page.get_by_role("heading")).to_have_text("There is no such page")
+    page = open_window(storage_state=bobs_cookies).page
+    for name, status in (("bob", 200), ("alice", 404), ("nobodyatall", 404)):
+        for path in ("", "account/", "account/api_token/"):
+            answer = page.goto(f"{platform.panel_url}user/{name}/{path}")
+            assert answer is not None
+            assert answer.status == status, page.url
+            if status == 404:
+                expect(page.get_by_role("heading")).to_have_text("There is no such page")
 
 
 def test_a_browser_that_does_not_know_the_authority_refuses(
     platform: Platform, playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with launch(playwright, tmp_path_factory.mktemp("home")) as browser, browser.new_page() as page:
-        with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
-            page.goto(platform.panel_url)
+    home = tmp_path_factory.mktemp("home")
+    with launch(playwright, home) as browser, pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+        browser.new_page().goto(platform.panel_url)

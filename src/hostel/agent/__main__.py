@@ -3,12 +3,14 @@
 import argparse
 import asyncio
 import os
+import resource
 import sys
 from pathlib import Path
 
 import structlog
 
 from hostel.agent.daemon import Daemon
+from hostel.wire import failpoint
 from hostel.wire.errors import ConfigError
 
 EX_CONFIG = 78  # sysexits.h: the supervisor does not try again
@@ -19,6 +21,9 @@ def main() -> int:
     arguments.add_argument("--root", type=Path, default=Path("/"))
     root = arguments.parse_args().root.resolve()
     os.umask(0o022)
+    # Three descriptors a run, two a tenant: systemd's soft limit of 1,024 would end at some 300 websites.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -30,6 +35,7 @@ def main() -> int:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
     try:
+        failpoint.arm()
         asyncio.run(_serve(root))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """The agent's HTTP interface: one application a caller, each with that caller's verbs and no others."""
 
+import errno
 import json
 from collections.abc import Awaitable, Callable
 
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from hostel.agent.doctor import check_machine
 from hostel.agent.node import Node
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import HostelError, MalformedMessage, Refusal
+from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
 from hostel.wire.report import AgentChecks, Health, TenantReports, WebsiteReports
 from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
 
@@ -111,6 +112,7 @@ def _report_routes(node: Node) -> list[Route]:
 def _app(*routes: Route) -> Starlette:
     handlers: dict[int | type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
         HostelError: _refuse,
+        OSError: _storage,
         Exception: _crash,
     }
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -122,6 +124,13 @@ async def _refuse(_: Request, error: Exception) -> Response:
     if not isinstance(error, Refusal):
         log.error("request could not be carried out", code=error.code, error=str(error))
     return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.status)
+
+
+async def _storage(request: Request, error: Exception) -> Response:
+    """A record that could not be written; nothing has changed then."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return await _refuse(request, StorageFull())
+    return await _crash(request, error)
 
 
 async def _crash(_: Request, error: Exception) -> Response:

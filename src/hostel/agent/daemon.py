@@ -105,13 +105,18 @@ class Daemon:
             if panel is not None:
                 try:
                     wanted = await pull_wanted(
-                        panel.socket_directory, host=self._config.panel_host, secret=self._secret, since=since
+                        panel.socket_directory,
+                        host=self._config.panel_host,
+                        secret=self._secret,
+                        since=since,
+                        newest=self._node.newest_version(),
                     )
-                    await self._node.apply(wanted)
-                    since = wanted.version
+                    if await self._node.apply(wanted):
+                        since = wanted.version
                 except HostelError as error:
                     log.warning("could not pull wanted state", error=str(error))
             await self._node.discard_stale_commands()
+            await self._node.ensure_rules()
             await asyncio.sleep(PULL_EVERY_S)
 
     async def _panel_is_up(self) -> None:

@@ -2,11 +2,11 @@
 
 import asyncio
 import os
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from hostel.agent import network, sockets
+from hostel.agent.records import find_unreadable
 from hostel.wire.report import AgentCheck
 from hostel.wire.website import State
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
     """All checks, each of which says what to do when it is not ok."""
     checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _sockets, _resolvers, _uids)
-    return tuple([await asyncio.to_thread(check, node) for check in checks])
+    looked_at = [await asyncio.to_thread(check, node) for check in checks]
+    return (*looked_at, *await asyncio.to_thread(lambda: [*_records(node), *_wanted_state(node)]))
 
 
 def _panel(node: "Node") -> AgentCheck:
@@ -32,13 +33,12 @@ def _panel(node: "Node") -> AgentCheck:
 
 
 def _rules(node: "Node") -> AgentCheck:
-    table = f"hostel_{node.installation.id}"
-    found = subprocess.run(["nft", "list", "table", "inet", table], capture_output=True, check=False, timeout=10)
+    is_loaded = network.has_rules(node.installation)
     return AgentCheck(
         name="network rules",
-        ok=found.returncode == 0,
-        message=f"nftables table {table}" + ("" if found.returncode == 0 else " is gone"),
-        hint="something flushed the rules: restart the platform, and let that something leave the table alone",
+        ok=is_loaded,
+        message=f"nftables table hostel_{node.installation.id}" + ("" if is_loaded else " is gone"),
+        hint="something flushed the rules: they are loaded again within half a minute",
     )
 
 
@@ -78,3 +78,43 @@ def _uids(node: "Node") -> AgentCheck:
         message=f"{left} users can still be added",
         hint="uids are never used twice: move to a new installation",
     )
+
+
+def _records(node: "Node") -> Iterator[AgentCheck]:
+    """One line for each file that should be a record and is none; one that all is well."""
+    faults = list(find_unreadable(node.paths))
+    for file, fault in faults:
+        is_ours = file.suffix == ".json"
+        repair = "the panel repeats it at the next start, or when its owner changes anything; if it stays, remove it"
+        yield AgentCheck(
+            name="records",
+            ok=False,
+            message=f"{file} cannot be read and is ignored: {fault}",
+            hint=repair if is_ours else "move it away: nothing but the platform's own files belongs there",
+        )
+    if not faults:
+        yield AgentCheck(name="records", ok=True, message="all records on disk can be read")
+
+
+def _wanted_state(node: "Node") -> Iterator[AgentCheck]:
+    """One line for each user or website that the panel's database does not know, as after a restore."""
+    tenants, websites = node.unknown_to_panel()
+    for tenant in tenants:
+        yield AgentCheck(
+            name="wanted state",
+            ok=False,
+            message=f"user {tenant.name} is here, but the panel's database does not know them",
+            hint=f"`hostel user add {tenant.name}` gives them an account again, with home and websites; "
+            f"`hostel user remove {tenant.name}` after that removes everything",
+        )
+    for website in websites:
+        yield AgentCheck(
+            name="wanted state",
+            ok=False,
+            message=f"website {website.domain} of {website.spec.tenant} runs here, but the panel's database does not "
+            "know it",
+            hint=f"{website.spec.tenant} creates it again, by the same call, to have it back (it goes on serving), and "
+            "deletes it after that to be rid of it",
+        )
+    if not tenants and not websites:
+        yield AgentCheck(name="wanted state", ok=True, message="the panel's database knows all that is here")

@@ -175,10 +175,12 @@ def _digest(tree: Path) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
+    if not source.exists() or not source.stat().st_mode & 0o004:
+        return  # what the host's own users may not read (an index's password in pip.conf), tenants may not either
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target, symlinks=True, ignore_dangling_symlinks=True)
-    elif source.exists():
+    else:
         shutil.copyfile(source, target)
 
 

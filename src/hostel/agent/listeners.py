@@ -49,7 +49,7 @@ def _tcp(pid: int, inodes: set[str]) -> Iterable[str]:
 
 def _unix(pid: int, inodes: set[str]) -> Iterable[str]:
     for fields in _rows(pid, "unix"):
-        if len(fields) < 8 or fields[6] not in inodes:
+        if len(fields) < 8 or fields[6] not in inodes or not fields[3].isalnum():
             continue
         if int(fields[3], 16) & _UNIX_ACCEPTS:
             yield fields[7]
@@ -59,7 +59,8 @@ def _unix(pid: int, inodes: set[str]) -> Iterable[str]:
 
 def _rows(pid: int, table: str) -> list[list[str]]:
     try:
-        return [line.split() for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]
+        text = Path(f"/proc/{pid}/net/{table}").read_text(errors="backslashreplace")  # names are the tenant's choice
+        return [line.split() for line in text.split("\n")[1:]]
     except OSError:
         return []
 

@@ -8,7 +8,7 @@ after an agent's death the next one takes it back from a member's /proc/<pid>/ns
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ table inet {name} {{
   chain from_tenant {{
     meta nfproto ipv6 drop
     ct state established,related accept
-    ct status dnat accept
+    ct status dnat ct original ip daddr {gateway} accept
 {allowed}    ip daddr {{ {", ".join(PRIVATE)} }} reject
     tcp dport 25 reject
     accept
@@ -106,6 +106,7 @@ table inet {name} {{
     iifname != {tenants} return
     meta nfproto ipv6 drop
     ct state established,related accept
+    ct status dnat ct original ip daddr {gateway} accept
     tcp dport {ports} accept
     reject
   }}
@@ -124,6 +125,12 @@ def ensure_rules(installation: Installation, config: Config) -> None:
             ip.addr("add", index=loopback, address=installation.gateway, prefixlen=32)
 
 
+def has_rules(installation: Installation) -> bool:
+    """Whether the table is loaded: a restart of the host's own firewall flushes every table."""
+    argv = ["nft", "list", "table", "inet", f"hostel_{installation.id}"]
+    return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
+
+
 def remove_rules(installation: Installation) -> None:
     """Take back what `ensure_rules` set, but for forwarding, which others may rely on. Idempotent."""
     nft(f"table inet hostel_{installation.id} {{}}\ndelete table inet hostel_{installation.id}\n")
@@ -139,11 +146,18 @@ def nft(rules: str) -> None:
         raise SandboxFault(f"nft refused the installation's rules: {done.stderr.strip()}")
 
 
-def ensure_namespace(installation: Installation, number: int, *, member_pid: int | None) -> Namespace:
-    """The network namespace of tenant `number`: taken back from `member_pid` if it is given, else made anew."""
-    if member_pid is not None:
+def ensure_namespace(installation: Installation, number: int, *, member_pids: Sequence[int] = ()) -> Namespace:
+    """The network namespace of tenant `number`: taken back from a process in it, else made anew.
+
+    A process that runc is still preparing may be in the host's namespace yet: that one is never taken.
+    """
+    own = os.stat("/proc/self/ns/net").st_ino
+    for pid in member_pids:
         with contextlib.suppress(OSError):
-            return Namespace(os.open(f"/proc/{member_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC))
+            descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            if os.fstat(descriptor).st_ino != own:
+                return Namespace(descriptor)
+            os.close(descriptor)
     remove_interface(installation, number)
     namespace = Namespace(in_new_thread(lambda: _make(installation, number)))
     _attach(installation, number)

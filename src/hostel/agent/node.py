@@ -9,27 +9,32 @@ import contextlib
 import os
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 
 import structlog
 
-from hostel.agent import cgroup, network
+from hostel.agent import cgroup, network, sockets
 from hostel.agent.image import build_image
 from hostel.agent.installation import PANEL_NUMBER, Installation, ensure_installation, take_number
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.launch import Launcher
-from hostel.agent.panel import PANEL_VERSION, migrate, panel_spec
+from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
 from hostel.agent.publication import Publication
+from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
 from hostel.agent.tenant import Tenant, TenantRecord, read_record, write_record
 from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
+from hostel.wire import failpoint
 from hostel.wire.config import Config
 from hostel.wire.errors import (
     DomainTaken,
     HostelError,
     MalformedMessage,
+    StaleSpec,
+    StillEnding,
     UnknownTenant,
     UnknownWebsite,
     WebsiteDisabled,
@@ -47,6 +52,7 @@ from hostel.wire.website import (
     RunId,
     TenantSpec,
     Tombstone,
+    Version,
     Wanted,
     WebsiteReport,
     WebsiteSpec,
@@ -55,6 +61,9 @@ from hostel.wire.website import (
 log = structlog.get_logger()
 
 STOP_GRACE_S = 10.0
+DELETE_DEADLINE_S = 40.0
+ORPHAN_DRAIN_S = 30.0  # of a run whose website, and with it its budgets, is gone
+LIMIT_CEILING = 1 << 50
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
 
@@ -71,6 +80,11 @@ class Node:
         self._parts = parts
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._commands: dict[RunId, tuple[Tenant, float]] = {}
+        self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
+        self._surges: dict[RunId, Limits] = {}
+        self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
+        self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
 
     @classmethod
     async def start(cls, paths: Paths, config: Config, edge: Edge, own_ca: bytes) -> "Node":
@@ -93,7 +107,7 @@ class Node:
             sandboxes=sandboxes,
             publication=Publication(edge, config),
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
-            prepare=lambda spec, tenant: migrate(spec, tenant, launcher, sandboxes),
+            prepare=lambda spec, tenant: prepare(spec, tenant, launcher, sandboxes, newest=node.newest_version()),
         )
         node = cls(paths, config, installation, parts)
         await node._restore()
@@ -104,8 +118,14 @@ class Node:
     async def put_tenant(self, spec: TenantSpec) -> None:
         """Create a tenant or change its limits and token. Idempotent; a stale spec changes nothing."""
         check_username(spec.name)
-        tenant = self.tenants.get(spec.name)
-        if tenant is None:
+        _check_limits(spec.limits)
+        async with self._tenant_locks[spec.name]:
+            tenant = self.tenants.get(spec.name)
+            if tenant is not None:
+                if spec.version >= tenant.record.version:
+                    tenant.update(version=spec.version, limits=spec.limits, api_token=spec.api_token)
+                return
+            self._refuse_if_deleted(spec.name, spec.version)
             number, self.installation = take_number(self.paths, self.installation)
             record = TenantRecord(
                 name=spec.name,
@@ -115,27 +135,38 @@ class Node:
                 api_token=spec.api_token or "",
             )
             write_record(self.paths, record)
-            tenant = self.tenants[spec.name] = self._tenant(record)
-        elif spec.version >= tenant.record.version:
-            tenant.update(version=spec.version, limits=spec.limits, api_token=spec.api_token)
-        await tenant.ensure()
+            failpoint.reach("node.put_tenant.written")
+            self.tenants[spec.name] = self._tenant(record)
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
-        """End everything of a tenant, move its home to the backups, free its domains. Idempotent."""
-        tenant = self.tenants.get(tombstone.name)
-        if tenant is None or tombstone.name == SYSTEM_TENANT or tombstone.version < tenant.record.version:
+        """End everything of a tenant, move home and logs to the backups, free its domains. Idempotent."""
+        if tombstone.name == SYSTEM_TENANT:
             return
-        for website in [site for site in self.websites.values() if site.spec.tenant == tombstone.name]:
-            await self._delete_website(website)
-            await website.retired()
-        for run in [run for run, (owner, _) in self._commands.items() if owner is tenant]:
-            await self.discard_command(run)
-        await asyncio.to_thread(tenant.release)
-        if tenant.home.exists():
-            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            os.rename(tenant.home, self.paths.backups / f"{tenant.name}-{tenant.record.number}-{stamp}")
-        (self.paths.tenants / f"{tenant.name}.json").unlink(missing_ok=True)
-        del self.tenants[tombstone.name]
+        async with self._tenant_locks[tombstone.name]:
+            tenant = self.tenants.get(tombstone.name)
+            if tenant is None or tombstone.version < tenant.record.version:
+                return
+            self._tombstones[tombstone.name] = tombstone.version
+            tenant.is_leaving = True  # no website, no command from here on
+            websites = [site for site in self.websites.values() if site.tenant is tenant]
+            await asyncio.gather(*(self._delete_website(website) for website in websites))
+            await asyncio.gather(*(website.retired() for website in websites))
+            for run in [run for run, (owner, _) in self._commands.items() if owner is tenant]:
+                await self.discard_command(run)
+            await asyncio.to_thread(tenant.release)
+            failpoint.reach("node.delete_tenant.released")
+            self._back_up(tenant)
+            failpoint.reach("node.delete_tenant.moved")
+            (self.paths.tenants / f"{tenant.name}.json").unlink(missing_ok=True)
+            del self.tenants[tombstone.name]
+
+    def _back_up(self, tenant: Tenant) -> None:
+        """Out of reach of whoever gets the name next. Renamed, so that nothing of the tenant's is followed or read."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        place = self.paths.backups / f"{tenant.name}-{tenant.record.number}-{stamp}"
+        for directory, target in ((tenant.home, place), (tenant.log_directory, place.with_name(f"{place.name}-logs"))):
+            if directory.exists():
+                os.rename(directory, target)
 
     def tenant_reports(self) -> tuple[TenantReport, ...]:
         users = [tenant for name, tenant in sorted(self.tenants.items()) if name != SYSTEM_TENANT]
@@ -144,38 +175,61 @@ class Node:
     # -- websites
 
     async def put_website(self, domain: str, spec: WebsiteSpec, *, wait_s: float) -> WebsiteReport:
-        """Bring one website to `spec`; answers when that is done or has failed, or after `wait_s`."""
+        """Bring one website to `spec`; answers when that is done or has failed, or after `wait_s`.
+
+        Raises StillEnding when a website of that domain was deleted and is not gone yet.
+        """
         if canonical_domain(spec.domain_name) != domain:
             raise MalformedMessage("domain_name: does not belong to this address")
         check_command(spec.command)
+        _check_limits(spec.limits)
         tenant = self.tenants.get(spec.tenant)
-        if tenant is None or spec.tenant == SYSTEM_TENANT:
+        if tenant is None or tenant.is_leaving or spec.tenant == SYSTEM_TENANT:
             raise UnknownTenant
         website = self.websites.get(domain)
+        if website is not None and website.is_deleted:
+            await self._delete_website(website)
+            website = self.websites.get(domain)
         if website is None:
-            record = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=Phase.STARTING))
+            self._refuse_if_deleted(domain, spec.version)
+            phase = Phase.STARTING if spec.enabled else Phase.DONE
+            record = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=phase))
             write_website(self.paths, record)
-            website = self._live(Website(record, tenant, self._parts))
-            await website.restore(None)
-            ticket = 1
+            failpoint.reach("node.put_website.written")
+            website = Website(record, tenant, self._parts)
+            ticket = self._restore_with_unclaimed(website)
+            self._live(website)
         elif website.spec.tenant != spec.tenant:
             raise DomainTaken
         else:
             ticket = website.want(spec)
-        return await website.settle(ticket, wait_s=wait_s)
+        return await self._settled(website, ticket, wait_s=wait_s)
 
     async def delete_website(self, domain: str, tombstone: Tombstone) -> None:
         """Take a website off the machine. Returns when no visitor gets it any more; its run may still finish."""
         website = self.websites.get(domain)
-        if website is not None and website.spec.tenant != SYSTEM_TENANT and website.spec.version <= tombstone.version:
+        if website is None:
+            self._tombstones[domain] = max(tombstone.version, self._tombstones.get(domain, tombstone.version))
+        elif website.spec.tenant != SYSTEM_TENANT and website.spec.version <= tombstone.version:
+            self._tombstones[domain] = tombstone.version
             await self._delete_website(website)
 
     async def reload(self, domain: str, *, wait_s: float) -> WebsiteReport:
         """A new run of the same command. Raises WebsiteDisabled for one that is switched off."""
         website = self._website(domain)
+        if website.is_deleted or website.spec.tenant == SYSTEM_TENANT:
+            raise UnknownWebsite
         if not website.spec.enabled:
             raise WebsiteDisabled
-        return await website.settle(website.reload(), wait_s=wait_s)
+        return await self._settled(website, website.reload(), wait_s=wait_s)
+
+    @staticmethod
+    async def _settled(website: Website, ticket: int, *, wait_s: float) -> WebsiteReport:
+        """Raises UnknownWebsite where somebody deleted it meanwhile: nobody shall take it for done."""
+        report = await website.settle(ticket, wait_s=wait_s)
+        if website.is_deleted:
+            raise UnknownWebsite("The website was deleted meanwhile.")
+        return report
 
     def wake(self, domain: str) -> None:
         """A visitor waits at the edge. Unknown names are nothing: the edge will find out itself."""
@@ -200,7 +254,7 @@ class Node:
     async def prepare_command(self, name: str, request: ExecRequest) -> ExecPlan:
         """A sandbox for one command of a tenant's; whoever asked runs it, then calls `discard_command`."""
         tenant = self.tenants.get(name)
-        if tenant is None:
+        if tenant is None or tenant.is_leaving:
             raise UnknownTenant(f"There is no user {name!r}; `hostel user list` shows who there is.")
         if not request.argv:
             raise MalformedMessage("argv: expected a command")
@@ -225,19 +279,48 @@ class Node:
 
     # -- wanted state, pulled
 
-    async def apply(self, wanted: Wanted) -> None:
-        """Bring everything in `wanted` about; one website's trouble does not keep the others from it."""
+    def newest_version(self) -> Version:
+        """The newest version seen of anything: a panel that knows only older ones was restored from a copy."""
+        tenants = (tenant.record.version for tenant in self.tenants.values())
+        websites = (website.spec.version for website in self.websites.values())
+        return max(self.pulled, *self._tombstones.values(), *tenants, *websites)
+
+    def unknown_to_panel(self) -> tuple[list[Tenant], list[Website]]:
+        """What runs here and is not in the panel's database: a restored one begins an epoch, and repeats all it knows.
+
+        Websites of unknown tenants are not named apart.
+        """
+        epoch = self.pulled.epoch
+        users = [tenant for _, tenant in sorted(self.tenants.items()) if tenant.name != SYSTEM_TENANT]
+        tenants = [tenant for tenant in users if tenant.record.version.epoch < epoch]
+        sites = [site for _, site in sorted(self.websites.items()) if site.spec.tenant != SYSTEM_TENANT]
+        known = [site for site in sites if site.tenant not in tenants]
+        return tenants, [site for site in known if site.spec.version.epoch < epoch]
+
+    async def apply(self, wanted: Wanted) -> bool:
+        """Bring everything in `wanted` about; one website's trouble does not keep the others from it.
+
+        Returns whether all of it was taken over; if not, the same is to be pulled again.
+        """
         # Deletions first: a user who was removed and added again while the agent was away is another user.
-        for tombstone in wanted.deleted_websites:
-            await _tolerate(self.delete_website(tombstone.name, tombstone), website=tombstone.name)
-        for tombstone in wanted.deleted_tenants:
-            await _tolerate(self.delete_tenant(tombstone), tenant=tombstone.name)
-        for tenant in wanted.tenants:
-            await _tolerate(self.put_tenant(tenant), tenant=tenant.name)
-        for website in wanted.websites:
-            with contextlib.suppress(HostelError):
-                domain = canonical_domain(website.domain_name)
-                await _tolerate(self.put_website(domain, website, wait_s=0), website=domain)
+        done = [await _tolerate(self.delete_website(each.name, each), website=each.name)
+                for each in wanted.deleted_websites]  # fmt: skip
+        done += [await _tolerate(self.delete_tenant(each), tenant=each.name) for each in wanted.deleted_tenants]
+        failpoint.reach("node.apply.deleted")
+        done += [await _tolerate(self.put_tenant(each), tenant=each.name) for each in wanted.tenants]
+        done += [await _tolerate(self._apply_website(each), website=each.domain_name) for each in wanted.websites]
+        self.pulled = max(self.pulled, wanted.version)
+        return all(done)
+
+    async def _apply_website(self, spec: WebsiteSpec) -> None:
+        with contextlib.suppress(StaleSpec):
+            await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0)
+
+    async def ensure_rules(self) -> None:
+        """The network rules, loaded again if something flushed them."""
+        if not await asyncio.to_thread(network.has_rules, self.installation):
+            log.error("the network rules were gone; they are loaded again")
+            await asyncio.to_thread(network.ensure_rules, self.installation, self.config)
 
     # -- the end
 
@@ -278,67 +361,145 @@ class Node:
         return website
 
     async def _delete_website(self, website: Website) -> None:
-        domain = website.domain
-        await website.settle(website.delete(), wait_s=STOP_GRACE_S)
+        """Raises StillEnding when a deed under way (a hung nginx, say) does not let go; it is gone later then."""
+        domain, task = website.domain, self._tasks.get(website.domain)
+        website.delete()
+        if task is not None:
+            await asyncio.wait({task}, timeout=DELETE_DEADLINE_S)
+            if not task.done():
+                raise StillEnding
         if self.websites.get(domain) is website:
             del self.websites[domain]
-            self._tasks.pop(domain)
+            self._tasks.pop(domain, None)
+
+    def _refuse_if_deleted(self, name: str, version: Version) -> None:
+        """What was deleted is not made again by a message that was sent before the deletion."""
+        deleted = self._tombstones.get(name)
+        if deleted is not None and version <= deleted:
+            raise StaleSpec
 
     async def _restore(self) -> None:
         """Tenants and websites from disk; runs that live are adopted, others removed."""
         self._load_tenants()
-        by_run = {record.run: record for record in self._parts.sandboxes.records()}
-        await self._ensure_members(by_run.values())
+        records = {record.run: record for record in self._parts.sandboxes.records()}
         websites = self._load_websites()
-        serving = {website.record.run: website for website in websites if website.record.run}
-        adopted: dict[RunId, Sandbox] = {}
-        for record in by_run.values():
-            with contextlib.suppress(ProcessLookupError, KeyError):
-                tenant = self.tenants[record.tenant]
-                if record.kind is Kind.COMMAND and cgroup.processes(f"{tenant.cgroup}/{record.run}"):
-                    self._commands[record.run] = (tenant, time.monotonic())
-                elif record.kind is Kind.WEBSITE:
-                    adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)
+        serving = {website.record.run for website in websites}
+        for record in records.values():
+            if record.kind is Kind.WEBSITE and record.run not in serving and record.tenant in self.tenants:
+                self._make_room(record, websites)
+        await self._ensure_members(records.values())
+        adopted = self._adopt(records.values())
+        failpoint.reach("node.restore.adopted")
         known = set(adopted) | set(self._commands)
         # Looked for before anything new is started, removed once visitors are served again.
         leftover_runs = self._parts.sandboxes.unknown(known)
         leftover_cgroups = self._unknown_cgroups(known)
         for website in websites:
-            await website.restore(adopted.get(website.record.run) if website.record.run else None)
-        for website in websites:
+            website.restore(adopted.get(website.record.run) if website.record.run else None)
             self._live(website)
+        failpoint.reach("node.restore.published")
         for run, sandbox in adopted.items():
-            owner = self.websites.get(sandbox.record.website)
-            if run not in serving and owner is not None:
-                owner.retire(sandbox)  # draining when the agent died, or started and never switched to
+            if run not in serving and not self._leave_unclaimed(sandbox):
+                self._end(sandbox)
         self._cleaning = asyncio.create_task(self._clean(leftover_runs, leftover_cgroups), name="clean")
         log.info("node restored", tenants=len(self.tenants), websites=len(websites), adopted=len(adopted))
 
-    async def _clean(self, runs: list[RunId], cgroups: list[str]) -> None:
-        """Remove what an earlier agent left half made or half removed."""
-        await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
-        for run in runs:
-            await self._parts.sandboxes.remove_leftover(run)
+    def _leave_unclaimed(self, sandbox: Sandbox) -> bool:
+        """The record of its website is there but torn: what visitors get goes on until the panel repeats the spec."""
+        domain = sandbox.record.website
+        is_torn = domain not in self.websites and (self.paths.websites / f"{domain}.json").exists()
+        if not is_torn or route_run(self.paths, domain) != sandbox.run:
+            return False
+        self._unclaimed[domain] = sandbox
+        return True
 
-    async def _ensure_members(self, records: Iterable[RunRecord]) -> None:
-        """Tenants of whom something runs get their network back from it; the others wait until they need one."""
+    def _restore_with_unclaimed(self, website: Website) -> int:
+        """A website that is new here; the run of a torn record serves until the new one does. Returns the ticket."""
+        unclaimed = self._unclaimed.pop(website.domain, None)
+        if unclaimed is None or unclaimed.exit.done() or unclaimed.tenant is not website.tenant:
+            return website.restore(None)
+        ticket = website.restore(unclaimed)
+        if website.serving is unclaimed and unclaimed.run in self._surges:
+            unclaimed.tenant.end_surge(self._surges.pop(unclaimed.run))
+        elif website.serving is not unclaimed:
+            self._end(unclaimed)
+        return ticket
+
+    def _make_room(self, record: RunRecord, websites: Iterable[Website]) -> None:
+        """A second run of a website lives: the agent died while the two overlapped. Both keep their memory."""
+        limits = next((site.spec.limits for site in websites if site.domain == record.website), Limits())
+        self._surges[record.run] = limits
+        self.tenants[record.tenant].add_surge(limits)
+
+    def _adopt(self, records: Iterable[RunRecord]) -> dict[RunId, Sandbox]:
+        """What earlier agents started and still runs."""
+        adopted: dict[RunId, Sandbox] = {}
         for record in records:
             tenant = self.tenants.get(record.tenant)
             if tenant is None:
                 continue
-            alive = cgroup.processes(f"{tenant.cgroup}/{record.run}")
-            if alive:
-                await tenant.ensure(member_pid=alive[0])
+            if record.kind is Kind.COMMAND and cgroup.processes(f"{tenant.cgroup}/{record.run}"):
+                self._commands[record.run] = (tenant, time.monotonic())
+            elif record.kind is Kind.WEBSITE:
+                with contextlib.suppress(ProcessLookupError):
+                    adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)
+        return adopted
+
+    def _end(self, sandbox: Sandbox) -> None:
+        """A run that visitors do not get: it was draining when the agent died, or never switched to."""
+        owner = self.websites.get(sandbox.record.website)
+        if owner is not None and owner.tenant is sandbox.tenant:
+            task = owner.retire(sandbox)
+        else:
+            task = asyncio.create_task(self._end_orphan(sandbox), name=f"end {sandbox.run}")
+            self._tasks[f"end {sandbox.run}"] = task
+        limits = self._surges.pop(sandbox.run, None)
+        if limits is not None:
+            task.add_done_callback(lambda _: sandbox.tenant.end_surge(limits))
+
+    async def _end_orphan(self, sandbox: Sandbox) -> None:
+        """Its website was deleted while it still had requests to finish."""
+        publication = self._parts.publication
+        await publication.drained(sandbox.run, plain_s=ORPHAN_DRAIN_S, streaming_s=ORPHAN_DRAIN_S, ended=sandbox.exit)
+        await self._parts.sandboxes.stop(sandbox, grace_s=STOP_GRACE_S)
+        self._tasks.pop(f"end {sandbox.run}", None)
+
+    async def _clean(self, runs: list[RunId], cgroups: list[str]) -> None:
+        """Remove what an earlier agent left half made or half removed."""
+        failpoint.reach("node.clean")
+        await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
+        for run in runs:
+            await self._parts.sandboxes.remove_leftover(run)
+            for tenant in self.tenants.values():
+                sockets.remove_run_directory(tenant.socket_directory / run)
+
+    async def _ensure_members(self, records: Iterable[RunRecord]) -> None:
+        """Tenants of whom something runs get their network back from it; the others wait until they need one."""
+        members: dict[str, list[int]] = {}
+        for record in records:
+            tenant = self.tenants.get(record.tenant)
+            if tenant is not None:
+                members.setdefault(tenant.name, []).extend(cgroup.processes(f"{tenant.cgroup}/{record.run}"))
+        for name, pids in members.items():
+            if pids:
+                try:
+                    await self.tenants[name].ensure(member_pids=pids)
+                except Exception:  # one tenant's trouble must not keep the others' websites down
+                    log.exception("tenant could not be taken over", tenant=name)
 
     def _load_tenants(self) -> None:
-        own = TenantRecord(name=SYSTEM_TENANT, number=PANEL_NUMBER, version=PANEL_VERSION, limits=Limits())
+        own = TenantRecord(name=SYSTEM_TENANT, number=PANEL_NUMBER, version=PANEL_VERSION, limits=PANEL_TENANT_LIMITS)
         self.tenants[SYSTEM_TENANT] = self._tenant(own)
         for file in sorted(self.paths.tenants.glob("*.json")):
             try:
                 record = read_record(file)
             except (OSError, ValueError, HostelError) as error:
-                log.error("tenant record cannot be read; the tenant is left out", file=str(file), error=str(error))
-                continue
+                recovered = recover_tenant(self.paths, self.installation, file.stem, self.config.limits.user())
+                is_left_out = recovered is None
+                log.error("tenant record cannot be read", file=str(file), error=str(error), is_left_out=is_left_out)
+                if recovered is None:
+                    continue
+                record = recovered
             self.tenants[record.name] = self._tenant(record)
 
     def _load_websites(self) -> list[Website]:
@@ -373,11 +534,23 @@ class Node:
         return unknown
 
 
-async def _tolerate(deed: Awaitable[object], **about: str) -> None:
+async def _tolerate(deed: Awaitable[object], **about: str) -> bool:
+    """Do `deed`; whatever goes wrong is logged. Returns whether nothing did."""
     try:
         await deed
     except HostelError as error:
         log.warning("wanted state could not be applied", error=str(error), code=error.code, **about)
+        return not error.is_retryable and error.status < 500
+    except Exception:
+        log.exception("fault while wanted state was applied", **about)
+        return False
+    return True
+
+
+def _check_limits(limits: Limits) -> None:
+    for key in ("memory_bytes", "pids", "cpu"):
+        if not 0 < getattr(limits, key) < LIMIT_CEILING:
+            raise MalformedMessage(f"limits.{key}: expected more than 0, and a number that a machine can have")
 
 
 def ensure_directories(paths: Paths, *, edge_gid: int) -> None:

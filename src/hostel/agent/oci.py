@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hostel.agent.cgroup import CPU_PERIOD_US
+from hostel.agent.cgroup import CPU_PERIOD_US, is_unified
 from hostel.agent.seccomp import render_profile
 from hostel.wire.website import MIB, Limits
 
@@ -117,9 +117,12 @@ def _bind(mount: Mount) -> dict[str, Any]:
 
 
 def _resources(limits: Limits) -> dict[str, Any]:
-    return {
+    resources: dict[str, Any] = {
         # Memory and swap together: a site at its limit is ended, not swapped to death.
         "memory": {"limit": limits.memory_bytes, "swap": limits.memory_bytes},
         "pids": {"limit": limits.pids},
         "cpu": {"quota": int(limits.cpu * CPU_PERIOD_US), "period": CPU_PERIOD_US},
     }
+    if is_unified():
+        resources["unified"] = {"memory.oom.group": "1"}  # a site that lost one process to it would be half dead
+    return resources

@@ -1,5 +1,7 @@
-"""The panel as the agent knows it: a website that nobody can PUT or DELETE, migrated before each new run, and the
-place where wanted state is pulled from.
+"""The panel as the agent knows it: a website that nobody can PUT or DELETE, prepared before each new run, and the place
+where wanted state is pulled from.
+
+Each time it hears the newest version that the agent has seen: so a panel notices that its database was restored.
 """
 
 import asyncio
@@ -21,9 +23,10 @@ from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.website import MIB, Limits, Version, Wanted, WebsiteSpec
 
 PANEL_VERSION = Version(epoch=0, revision=0)
+PANEL_TENANT_LIMITS = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)  # the panel and root's commands beside it
 _COMMAND = "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --no-access-log --lifespan off"
-_MIGRATE = "exec python -m hostel.panel migrate"
-_MIGRATE_DEADLINE_S = 120.0
+_PREPARE = "exec python -m hostel.panel prepare --newest {epoch}.{revision}"
+_PREPARE_DEADLINE_S = 120.0
 _PULL_DEADLINE_S = 20.0
 
 
@@ -40,14 +43,20 @@ def panel_spec(config: Config) -> WebsiteSpec:
     )
 
 
-async def migrate(spec: WebsiteSpec, tenant: Tenant, launcher: Launcher, sandboxes: Sandboxes) -> None:
-    """Before a run of the panel: bring its database to its code. Nothing for other websites. Raises RunFailed."""
+async def prepare(
+    spec: WebsiteSpec, tenant: Tenant, launcher: Launcher, sandboxes: Sandboxes, *, newest: Version
+) -> None:
+    """Before a run of the panel: bring its database to its code. Nothing for other websites. Raises RunFailed.
+
+    `newest` is the newest version that this agent has seen.
+    """
     if spec.tenant != SYSTEM_TENANT:
         return
-    run = launcher.website(replace(spec, command=_MIGRATE), tenant)
+    command = _PREPARE.format(epoch=newest.epoch, revision=newest.revision)
+    run = launcher.website(replace(spec, command=command), tenant)
     sandbox = await sandboxes.start(run, tenant)
     try:
-        async with asyncio.timeout(_MIGRATE_DEADLINE_S):
+        async with asyncio.timeout(_PREPARE_DEADLINE_S):
             ended = await asyncio.shield(sandbox.exit)
         if ended.code != 0:
             raise RunFailed(describe_exit(ended, spec.limits, await sandboxes.tail(sandbox)))
@@ -55,11 +64,19 @@ async def migrate(spec: WebsiteSpec, tenant: Tenant, launcher: Launcher, sandbox
         await sandboxes.stop(sandbox, grace_s=1.0)
 
 
-async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: Version) -> Wanted:
-    """All that the panel wants that is newer than `since`. Raises HostelError when the panel gives no good answer."""
+async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: Version, newest: Version) -> Wanted:
+    """All that the panel wants that is newer than `since`. Raises HostelError when the panel gives no good answer.
+
+    `newest` is the newest version that this agent has seen.
+    """
     transport = httpx.AsyncHTTPTransport(uds=str(socket_directory / SOCKET_NAME))
     headers = {"Authorization": f"Agent {secret}", "Host": host, "X-Forwarded-Proto": "https"}
-    query = {"epoch": str(since.epoch), "revision": str(since.revision)}
+    query = {
+        "epoch": since.epoch,
+        "revision": since.revision,
+        "newest_epoch": newest.epoch,
+        "newest_revision": newest.revision,
+    }
     try:
         async with httpx.AsyncClient(transport=transport, timeout=_PULL_DEADLINE_S) as client:
             answer = await client.get("http://panel/agent/wanted/", params=query, headers=headers)

@@ -13,21 +13,20 @@ class Action(Enum):
     WAIT = auto()  # until the next try is due, or something changes
     DEPLOY = auto()  # start a run; if one is serving, beside it, and switch
     NOTE_CRASH = auto()  # the serving run has ended by itself
+    PUBLISH = auto()  # tell the edge what is so already
     STOP = auto()  # disabled: show so, end the run
     REMOVE = auto()  # deleted: the same, and forget the website
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """`asked` counts the changes that want a new run, `tried` is the one last attempted."""
-
     is_deleted: bool
     is_enabled: bool
     is_stopped: bool  # visitors are shown that it is disabled, and nothing runs
     has_run: bool
     run_has_ended: bool
-    asked: int
-    tried: int
+    wants_run: bool  # a new run was asked for and not tried yet
+    is_route_due: bool  # what the edge was told last is not, or may not be, what is so
     retry_in_s: float | None  # None: no automatic try is planned
 
 
@@ -35,15 +34,20 @@ def plan(now: Situation) -> Action:
     """The one next deed for a website."""
     if now.is_deleted:
         return Action.REMOVE
-    if not now.is_enabled:
-        return Action.NOTHING if now.is_stopped else Action.STOP
-    if now.has_run and now.run_has_ended:
+    if not now.is_enabled and not now.is_stopped:
+        return Action.STOP
+    if now.is_enabled and now.has_run and now.run_has_ended:
         return Action.NOTE_CRASH
-    if now.asked > now.tried:
+    is_retry_due = now.retry_in_s is not None and now.retry_in_s <= 0 and not now.has_run
+    is_start_due = now.is_enabled and (now.wants_run or is_retry_due)
+    # A start without a serving run publishes by itself, as its first step.
+    if now.is_route_due and (now.has_run or not is_start_due):
+        return Action.PUBLISH
+    if is_start_due:
         return Action.DEPLOY
-    if now.has_run or now.retry_in_s is None:
-        return Action.NOTHING
-    return Action.WAIT if now.retry_in_s > 0 else Action.DEPLOY
+    if now.is_enabled and not now.has_run and now.retry_in_s is not None:
+        return Action.WAIT
+    return Action.NOTHING
 
 
 def retry_delay_s(crashes: int, *, jitter: float) -> float:

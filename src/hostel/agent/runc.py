@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from hostel.agent.errors import SandboxFault
+from hostel.wire import failpoint
 from hostel.wire.website import RunId
 
 START_DEADLINE_S = 30.0
@@ -37,6 +38,7 @@ class Runc:
         process = await asyncio.create_subprocess_exec(
             *argv, stdin=asyncio.subprocess.DEVNULL, stdout=stdout, stderr=stderr
         )
+        failpoint.reach("runc.start.spawned")
         if await _wait(process, START_DEADLINE_S) != 0:
             raise SandboxFault(f"runc could not start {run}: {_last_error(log)}")
         return int(pid_file.read_text())
@@ -52,6 +54,7 @@ class Runc:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
+        failpoint.reach("runc.delete.spawned")
         await _wait(process, _DEADLINE_S)
 
     def known(self) -> list[RunId]:

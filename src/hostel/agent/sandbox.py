@@ -16,12 +16,14 @@ from pathlib import Path
 import structlog
 
 from hostel.agent import cgroup, sockets
+from hostel.agent.errors import SandboxFault
 from hostel.agent.image import HOSTNAME, build_skeleton
 from hostel.agent.interpreters import Interpreter
 from hostel.agent.oci import Container, Mount, render_config
 from hostel.agent.runc import Runc
 from hostel.agent.streams import Logger, Output, make_streams, open_streams, remove_streams
 from hostel.agent.tenant import Tenant, edge_gid
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
@@ -83,8 +85,7 @@ class Sandbox:
     """A run that was started or adopted. `exit` is done when its PID 1 has ended."""
 
     record: RunRecord
-    cgroup: str
-    socket_directory: Path
+    tenant: Tenant
     pidfd: int
     output: Output | None
     exit: asyncio.Future[Exit] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -92,6 +93,14 @@ class Sandbox:
     @property
     def run(self) -> RunId:
         return self.record.run
+
+    @property
+    def cgroup(self) -> str:
+        return f"{self.tenant.cgroup}/{self.run}"
+
+    @property
+    def socket_directory(self) -> Path:
+        return self.tenant.socket_directory / self.run
 
     def processes(self) -> list[int]:
         return cgroup.processes(self.cgroup)
@@ -109,18 +118,20 @@ class Sandboxes:
         """Start a sandbox with logged output. Raises SandboxFault; nothing of it is left then."""
         if spec.streams is None:
             raise ValueError("a run without streams is started by its caller")
-        record = await asyncio.to_thread(self._prepare, spec, tenant)
         output = None
         try:
+            record = await asyncio.to_thread(self._prepare, spec, tenant)
             output = make_streams(self._paths.streams, spec.streams)
             await self._logger.open(spec.run)
             pid = await self._runc.start(spec.run, self._bundle(spec.run), stdout=output.stdout, stderr=output.stderr)
-            record = self._remember(record, pid)
-        except BaseException:
-            await self._remove(spec.run, tenant.cgroup, output)
-            sockets.remove_run_directory(tenant.socket_directory / spec.run)
+            failpoint.reach("sandbox.started")
+            return self._watch(self._remember(record, pid), tenant, output)
+        except BaseException as error:
+            cgroup.signal_all(f"{tenant.cgroup}/{spec.run}", signal.SIGKILL)
+            await self._remove(spec.run, tenant, output)
+            if isinstance(error, OSError):
+                raise SandboxFault(f"the sandbox {spec.run} could not be made: {error}") from error
             raise
-        return self._watch(record, tenant, output)
 
     async def prepare_foreground(self, spec: RunSpec, tenant: Tenant, *, terminal: bool) -> tuple[str, ...]:
         """Prepare a sandbox that the caller runs by the command returned, and then has removed by `discard`."""
@@ -137,9 +148,13 @@ class Sandboxes:
         return self._watch(record, tenant, output)
 
     async def stop(self, sandbox: Sandbox, *, grace_s: float) -> None:
-        """TERM to all its processes, KILL to what is left after `grace_s`, then remove every trace. Idempotent."""
+        """TERM to all its processes, KILL to what is left after `grace_s`, then remove every trace. Idempotent.
+
+        Does not raise: what cannot be removed is logged, and found by the next agent.
+        """
         if not sandbox.exit.done():
             cgroup.signal_all(sandbox.cgroup, signal.SIGTERM)
+            failpoint.reach("sandbox.stop.termed")
             await _within(sandbox.exit, grace_s)
         if not sandbox.exit.done():
             log.warning("sandbox ignored TERM", run=sandbox.run, website=sandbox.record.website, grace_s=grace_s)
@@ -150,15 +165,13 @@ class Sandboxes:
 
     async def clear(self, sandbox: Sandbox) -> None:
         """Remove what is left of a run whose PID 1 has ended (the kernel has killed the rest of its pid namespace)."""
-        await self._remove(sandbox.run, os.path.dirname(sandbox.cgroup), sandbox.output)
-        sandbox.output = None
-        sockets.remove_run_directory(sandbox.socket_directory)
+        output, sandbox.output = sandbox.output, None
+        await self._remove(sandbox.run, sandbox.tenant, output)
 
     async def discard(self, run: RunId, tenant: Tenant) -> None:
         """Remove a run that nobody watches: a foreground command, or something an earlier agent left. Idempotent."""
         cgroup.signal_all(f"{tenant.cgroup}/{run}", signal.SIGKILL)
-        await self._remove(run, tenant.cgroup, None)
-        sockets.remove_run_directory(tenant.socket_directory / run)
+        await self._remove(run, tenant, None)
 
     async def tail(self, sandbox: Sandbox) -> tuple[str, ...]:
         """The last lines that the run wrote to stderr."""
@@ -181,7 +194,8 @@ class Sandboxes:
     async def remove_leftover(self, run: RunId) -> None:
         """Remove runc's state, bundle and FIFOs of a half-made or half-removed run. Idempotent."""
         log.warning("removed what was left of a run", run=run)
-        await self._runc.delete(run)
+        with contextlib.suppress(SandboxFault):
+            await self._runc.delete(run)
         await self._logger.close(run)
         remove_streams(self._paths.streams, run)
         await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
@@ -212,6 +226,7 @@ class Sandboxes:
             mounts=spec.mounts,
         )
         (bundle / "config.json").write_text(json.dumps(render_config(container)))
+        failpoint.reach("sandbox.bundled")
         if spec.kind is Kind.WEBSITE:
             sockets.make_run_directory(tenant.socket_directory / spec.run, uid=tenant.uid, edge_gid=edge_gid())
         return record
@@ -230,21 +245,25 @@ class Sandboxes:
             raise ProcessLookupError(record.run)
         sandbox = Sandbox(
             record=record,
-            cgroup=f"{tenant.cgroup}/{record.run}",
-            socket_directory=tenant.socket_directory / record.run,
+            tenant=tenant,
             pidfd=record.process.open_pidfd(),
             output=output,
         )
         asyncio.get_running_loop().add_reader(sandbox.pidfd, _ended, sandbox)
         return sandbox
 
-    async def _remove(self, run: RunId, tenant_cgroup: str, output: Output | None) -> None:
-        await self._runc.delete(run)
-        cgroup.remove(f"{tenant_cgroup}/{run}")
+    async def _remove(self, run: RunId, tenant: Tenant, output: Output | None) -> None:
+        """Every trace of a run, each step whatever became of the one before: the next agent finds what is left."""
+        try:
+            await self._runc.delete(run)
+        except SandboxFault as error:
+            log.error("runc could not remove a run", run=run, error=str(error))
+        cgroup.remove(f"{tenant.cgroup}/{run}")
         await self._logger.close(run)
         if output is not None:
             output.close()
         remove_streams(self._paths.streams, run)
+        sockets.remove_run_directory(tenant.socket_directory / run)
         await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
 
 
@@ -259,7 +278,8 @@ def _ended(sandbox: Sandbox) -> None:
         elif status is not None:
             number = status.si_status
     os.close(sandbox.pidfd)
-    is_out_of_memory = cgroup.oom_kills(sandbox.cgroup) > 0
+    # A worker that was killed for memory long ago did not end a server that stops in good order now.
+    is_out_of_memory = code != 0 and cgroup.oom_kills(sandbox.cgroup) > 0
     if not sandbox.exit.done():
         sandbox.exit.set_result(Exit(code=code, signal=number, is_out_of_memory=is_out_of_memory))
 

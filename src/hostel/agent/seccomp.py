@@ -50,11 +50,12 @@ _TALKING = """
 accept accept4 bind connect getpeername getrandom getsockname getsockopt ipc listen mq_getsetattr mq_notify mq_open
 mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink msgctl msgget msgrcv msgsnd recv
 recvfrom recvmmsg recvmmsg_time64 recvmsg semctl semget semop semtimedop semtimedop_time64 send sendmmsg sendmsg sendto
-setsockopt shmat shmctl shmdt shmget shutdown socketcall socketpair
+setsockopt shmat shmctl shmdt shmget shutdown socketpair
 """
 
 _CLONE_NEW_ANY = 0x7E020000  # every CLONE_NEW* flag of clone(2) but the time namespace's, which clone cannot take
-_FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK (getaddrinfo asks it for addresses)
+_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6
+_AF_NETLINK, _NETLINK_ROUTE = 16, 0  # getaddrinfo asks it for addresses
 _EPERM, _ENOSYS = 1, 38
 
 
@@ -71,7 +72,9 @@ def render_profile() -> dict[str, Any]:
             {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [no_namespaces]},
             # clone3 hides its flags behind a pointer that a filter cannot read: glibc falls back to clone.
             {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
+            # No socketcall: 32-bit programs could ask it for families that a filter cannot see. glibc does without.
             *(_allow_socket(family) for family in _FAMILIES),
+            _allow_netlink(),
             # personality: Linux (0) and what `uname26` and setarch -R ask for; others weaken address randomisation.
             *(_allow_personality(value) for value in (0x0, 0x0008, 0x20000, 0x20008, 0xFFFFFFFF)),
         ],
@@ -81,6 +84,12 @@ def render_profile() -> dict[str, Any]:
 def _allow_socket(family: int) -> dict[str, Any]:
     argument = {"index": 0, "value": family, "op": "SCMP_CMP_EQ"}
     return {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [argument]}
+
+
+def _allow_netlink() -> dict[str, Any]:
+    family = {"index": 0, "value": _AF_NETLINK, "op": "SCMP_CMP_EQ"}
+    protocol = {"index": 2, "value": _NETLINK_ROUTE, "op": "SCMP_CMP_EQ"}
+    return {"names": ["socket"], "action": "SCMP_ACT_ALLOW", "args": [family, protocol]}
 
 
 def _allow_personality(value: int) -> dict[str, Any]:

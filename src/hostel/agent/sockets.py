@@ -11,12 +11,11 @@ import os
 import shutil
 import socket
 import stat
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
 from hostel.agent import kernel
-from hostel.agent.backlog import Backlog
+from hostel.agent.acceptance import was_accepted
 from hostel.agent.errors import GateFailed
 
 SOCKET_NAME = "app.sock"
@@ -69,7 +68,7 @@ def make_run_directory(directory: Path, *, uid: int, edge_gid: int) -> None:
     directory.chmod(0o710)
 
 
-async def probe(directory: Path, *, uid: int, backlog: Backlog) -> Found:
+async def probe(directory: Path, *, uid: int) -> Found:
     """Look whether a server accepts in `directory`. On ACCEPTS nginx may connect too, whatever mode the server set.
 
     Accepting means that the server took the connection from its queue, not merely that it listens. The connection is
@@ -85,7 +84,7 @@ async def probe(directory: Path, *, uid: int, backlog: Backlog) -> Found:
         status = os.fstat(descriptor)
         if not stat.S_ISSOCK(status.st_mode) or status.st_uid != uid:
             return Found.UNUSABLE
-        found = await _knock(f"/proc/self/fd/{descriptor}", lambda: backlog.pending(status.st_ino))
+        found = await _knock(f"/proc/self/fd/{descriptor}")
         if found is Found.ACCEPTS:
             os.chmod(f"/proc/self/fd/{descriptor}", NGINX_MAY_CONNECT)
         return found
@@ -93,13 +92,13 @@ async def probe(directory: Path, *, uid: int, backlog: Backlog) -> Found:
         os.close(descriptor)
 
 
-async def _knock(path: str, pending: Callable[[], int | None]) -> Found:
+async def _knock(path: str) -> Found:
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.setblocking(False)
     try:
         client.connect(path)  # a unix socket connects or fails at once; a full queue is EAGAIN
         for pause_s in _KNOCK_PAUSES_S:
-            if pending() == 0:
+            if was_accepted(client):
                 return Found.ACCEPTS
             await asyncio.sleep(pause_s)
     except OSError as error:
@@ -107,6 +106,14 @@ async def _knock(path: str, pending: Callable[[], int | None]) -> Found:
     finally:
         client.close()
     return Found.REFUSES
+
+
+def run_directories(directory: Path) -> list[str]:
+    """Names of the runs' directories on a tenant's socket file system; [] when there is none."""
+    try:
+        return [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
 
 
 def remove_run_directory(directory: Path) -> None:

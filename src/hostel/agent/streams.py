@@ -9,6 +9,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
@@ -36,6 +37,7 @@ def make_streams(directory: Path, streams: Streams) -> Output:
     place.mkdir(mode=0o700, parents=True)
     for name in ("stdout", "stderr"):
         os.mkfifo(place / name, 0o600)
+    failpoint.reach("streams.made")
     write_atomically(place / "streams.json", json.dumps(to_jsonable(streams)).encode())
     return open_streams(directory, streams.run)
 
@@ -81,6 +83,7 @@ class Logger:
                 reader, writer = await asyncio.open_unix_connection(self._socket, limit=1 << 20)
                 try:
                     writer.write(request)
+                    failpoint.reach("streams.asked")
                     return parse(LoggerAnswer, json.loads(await reader.readline()))
                 finally:
                     writer.close()

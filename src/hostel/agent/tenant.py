@@ -9,22 +9,26 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from hostel.agent import cgroup, network, sockets
-from hostel.agent.backlog import Backlog
 from hostel.agent.installation import Installation
 from hostel.agent.network import Namespace
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.paths import Paths
 from hostel.wire.website import Limits, Version
 
 log = structlog.get_logger()
+
+_SIMULTANEOUS_STARTS = 2  # of one tenant: the machine's places are for everybody
 
 _BASHRC = "# Yours to change: read by every bash of yours, after the machine's own settings.\n"
 _PROFILE = "source ~/.bashrc\n"
@@ -61,7 +65,8 @@ class Tenant:
         self._paths = paths
         self._installation = installation
         self._namespace: Namespace | None = None
-        self._backlog: Backlog | None = None
+        self.start_slots = asyncio.Semaphore(_SIMULTANEOUS_STARTS)
+        self.is_leaving = False
         self._surge_bytes = 0
         self._ensuring = asyncio.Lock()
 
@@ -95,38 +100,31 @@ class Tenant:
             raise RuntimeError(f"tenant {self.name} has no network yet")
         return self._namespace.path
 
-    @property
-    def backlog(self) -> Backlog:
-        if self._backlog is None:
-            raise RuntimeError(f"tenant {self.name} has no network yet")
-        return self._backlog
-
-    async def ensure(self, *, member_pid: int | None = None) -> None:
+    async def ensure(self, *, member_pids: Sequence[int] = ()) -> None:
         """Make everything that a sandbox of this tenant needs, once a start of the agent.
 
-        `member_pid` is a process of the tenant's that already runs, in whose network the others shall be.
+        `member_pids` are processes of the tenant's that already run, in whose network the others shall be.
         """
         async with self._ensuring:
             if self._namespace is None:
-                await asyncio.to_thread(self._ensure, member_pid)
+                await asyncio.to_thread(self._ensure, member_pids)
 
-    def _ensure(self, member_pid: int | None) -> None:
-        cgroup.ensure_tenant(self.cgroup, self.record.limits)
+    def _ensure(self, member_pids: Sequence[int]) -> None:
+        self._apply_limits()
         sockets.ensure_tenant_directory(self.socket_directory)
         _ensure_directory(self.log_directory, mode=0o775, owner=(0, edge_gid()))
         if self.name == SYSTEM_TENANT:
             _ensure_directory(self.home, mode=0o700, owner=(self.uid, self.uid))
         else:
             ensure_home(self.home, uid=self.uid)
-        namespace = network.ensure_namespace(self._installation, self.record.number, member_pid=member_pid)
-        self._backlog = Backlog(namespace.descriptor)
-        self._namespace = namespace
+        self._namespace = network.ensure_namespace(self._installation, self.record.number, member_pids=member_pids)
 
     def update(self, *, version: Version, limits: Limits, api_token: str | None) -> None:
         """Take over a newer wanted state, durably, and apply its limits."""
         token = self.record.api_token if api_token is None else api_token
-        self.record = replace(self.record, version=version, limits=limits, api_token=token)
-        write_record(self._paths, self.record)
+        record = replace(self.record, version=version, limits=limits, api_token=token)
+        write_record(self._paths, record)
+        self.record = record
         self._apply_limits()
 
     def add_surge(self, limits: Limits) -> None:
@@ -143,17 +141,20 @@ class Tenant:
         raised = replace(limits, memory_bytes=limits.memory_bytes + self._surge_bytes)
         try:
             cgroup.ensure_tenant(self.cgroup, raised)
-        except OSError as error:  # EBUSY: version 1 refuses a limit below what is in use; the next change tries again
+        except OSError as error:
+            # Version 1 refuses limits below what is in use (EBUSY) or below a site's own (EINVAL); what is in force
+            # stays, and the next change tries again. One tenant's limits must not keep the agent from starting.
             log.warning("limits of a tenant could not be set", tenant=self.name, error=str(error))
 
     def release(self) -> None:
         """Give back what the kernel holds for this tenant. No sandbox of it may run any more. Idempotent."""
         if self._namespace is not None:
-            self.backlog.close()
             self._namespace.close()
-            self._namespace = self._backlog = None
+            self._namespace = None
         network.remove_interface(self._installation, self.record.number)
+        failpoint.reach("tenant.release.network")
         sockets.remove_tenant_directory(self.socket_directory)
+        failpoint.reach("tenant.release.sockets")
         cgroup.kill_tree(self.cgroup)
         shutil.rmtree(self.account_directory, ignore_errors=True)
 
@@ -165,7 +166,10 @@ def write_record(paths: Paths, record: TenantRecord) -> None:
 
 def read_record(file: Path) -> TenantRecord:
     """Raises OSError, ValueError or MalformedMessage on a torn or foreign file."""
-    return parse(TenantRecord, json.loads(file.read_bytes()))
+    record = parse(TenantRecord, json.loads(file.read_bytes()))
+    if record.name != file.stem:
+        raise MalformedMessage(f"name: another one's, {record.name}")
+    return record
 
 
 def ensure_home(home: Path, *, uid: int) -> None:

@@ -1,7 +1,8 @@
 """One website: from what is wanted of it to what visitors meet. The only place that changes a route.
 
-A website is one task that plans and acts in turn (`reconcile.plan`), so no two deeds of one website ever overlap.
-Everything else asks for something and, if it likes, waits for the outcome.
+A website is one task that plans and acts in turn (`reconcile.plan`), so no two deeds of one website ever overlap, and
+only that task writes its record and its route. Everything else leaves a note for the task and, if it likes, waits for
+the outcome.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -27,8 +30,9 @@ from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, plan, ret
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import EdgeUnreachable, HostelError
+from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.files import sync_directory, write_atomically
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
@@ -40,19 +44,26 @@ from hostel.wire.website import (
     ReloadStrategy,
     RunId,
     State,
+    Version,
     WebsiteReport,
     WebsiteSpec,
 )
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 _PROBE_FIRST_S, _PROBE_LIMIT_S = 0.005, 0.05
 # A command that listens on another address for this long will hardly come to listen on $DOMAIN_SOCKET as well.
 ASTRAY_AFTER_S = 5.0
+# A start takes one of the machine's places for this long at most: what never listens must not keep others out.
+START_SLOT_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
 HOLD_RETRY_S = 3.0
 _HOLD_FIRST_S = 10.0
 _LOOK_AGAIN_S = 0.5
+_FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
+_SPREAD_DEADLINE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +87,16 @@ class Parts:
     prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
 
 
+class Interrupted(Exception):
+    """A start under way is for something that is no longer wanted."""
+
+
 class Website:
-    """Lives from its first spec to its deletion; `serve` is its task."""
+    """Lives from its first spec to its deletion; `serve` is its task.
+
+    `_asked` counts the notes left, `_settled` those that are dealt with: a ticket is the number of a note.
+    `_runs_asked` and `_runs_tried` count, of these, the ones that want a new run.
+    """
 
     def __init__(self, record: WebsiteRecord, tenant: Tenant, parts: Parts) -> None:
         self.record = record
@@ -90,11 +109,15 @@ class Website:
         self._failure: Failure | None = None
         self._crashes = 0
         self._retry_at: float | None = None  # monotonic
-        self._asked = self._tried = self._settled = 0
-        self._is_deleted = self._is_stopped = self._is_removed = False
+        self._asked = self._settled = 0
+        self._runs_asked = self._runs_tried = 0
+        self._is_change = False  # the run that is asked for is somebody's change, not a wake or a restart
+        self._is_route_due = False
+        self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
+        self._is_deleted = self._is_stopped = False
         self._start_seconds: deque[float] = deque(maxlen=5)
         self._changed = asyncio.Event()  # plan again
-        self._interrupted = asyncio.Event()  # a start under way is for a spec that is no longer wanted
+        self._interrupted = asyncio.Event()
         self._outcome = asyncio.Condition()
         self._retiring: dict[RunId, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -109,53 +132,53 @@ class Website:
     def domain(self) -> str:
         return canonical_domain(self.spec.domain_name)
 
+    @property
+    def serving(self) -> Sandbox | None:
+        return self._serving
+
+    @property
+    def is_deleted(self) -> bool:
+        """Deleted, though its last run may still have to end."""
+        return self._is_deleted
+
     def want(self, spec: WebsiteSpec) -> int:
-        """Take over a newer spec, durably. Returns the ticket to `settle` on; a stale spec changes nothing."""
-        if spec.version <= self.spec.version:
+        """Take over a newer spec, durably. Returns the ticket to `settle` on; a stale spec changes nothing.
+
+        Raises OSError if it cannot be kept; then nothing has changed.
+        """
+        before = self.spec
+        if spec.version <= before.version or self._is_deleted:
             return self._asked
-        needs_run = spec.enabled and (not self.spec.enabled or _runs_differently(spec, self.spec))
-        deploy = Deploy(version=spec.version, phase=Phase.STARTING)
-        self._remember(replace(self.record, spec=spec, deploy=deploy))
+        needs_run = spec.enabled and (not before.enabled or _runs_differently(spec, before))
+        phase = Phase.STARTING if needs_run else Phase.DONE
+        self._remember(replace(self.record, spec=spec, deploy=Deploy(version=spec.version, phase=phase)))
+        failpoint.reach("website.want")
         if needs_run or not spec.enabled:
             self._interrupted.set()
         else:
-            self._settle_deploy(Phase.DONE)
-        return self._ask()
+            self._is_route_due = True
+        return self._ask_for_run(is_change=True) if needs_run else self._ask()
 
     def reload(self) -> int:
-        """Ask for a new run. A reload that is being started already is the same deed."""
-        is_starting = self._asked > self._settled and self._tried == self._asked and not self._interrupted.is_set()
-        return self._asked if is_starting else self._ask()
+        """Ask for a new run; one that is being started already is it. Returns the ticket. Raises OSError as `want`."""
+        is_starting = self._asked > self._settled and self._runs_tried == self._runs_asked
+        if is_starting and self.record.deploy.phase is Phase.STARTING and not self._interrupted.is_set():
+            return self._asked
+        self._note_deploy(Phase.STARTING)
+        return self._ask_for_run(is_change=True)
 
     def wake(self) -> None:
         """A visitor waits: start the website if it is asleep, look at its run if that refused. Idempotent."""
-        if self._state is State.ASLEEP and self._asked == self._settled:
-            self._ask()
-        elif self._state is State.RUNNING and self._looking is None:
-            self._looking = asyncio.create_task(self._look(), name=f"look at {self.domain}")
+        if self._state is State.ASLEEP and self._runs_asked == self._runs_tried:
+            failpoint.reach("website.wake")
+            self._ask_for_run(is_change=False)
+        elif self._state is State.RUNNING and self._looking is None and self._serving is not None:
+            self._looking = asyncio.create_task(self._look(self._serving), name=f"look at {self.domain}")
 
-    async def _look(self) -> None:
-        """The edge could not connect to the serving run. If it accepts (again), say so: held requests try once more.
-
-        A run that has ended needs no look: its end is noticed at once.
-        """
-        serving = self._serving
-        try:
-            while serving is not None and serving is self._serving and not serving.exit.done():
-                found = await sockets.probe(serving.socket_directory, uid=self.tenant.uid, backlog=self.tenant.backlog)
-                if found is Found.ACCEPTS:
-                    await self._publish(RouteState.RUNNING)
-                    return
-                await asyncio.sleep(_LOOK_AGAIN_S)
-        except HostelError as error:
-            log.warning("could not publish a route again", website=self.domain, error=str(error))
-        finally:
-            self._looking = None
-
-    def delete(self) -> int:
+    def delete(self) -> None:
         self._is_deleted = True
         self._interrupted.set()
-        return self._ask()
+        self._ask()
 
     async def settle(self, ticket: int, *, wait_s: float) -> WebsiteReport:
         """The report once what `ticket` stands for has been done or has failed, or after `wait_s`."""
@@ -176,49 +199,70 @@ class Website:
             failure=self._failure,
         )
 
-    @property
-    def serving(self) -> Sandbox | None:
-        return self._serving
-
     # -- its life
 
-    async def restore(self, sandbox: Sandbox | None) -> None:
-        """First deed after the agent's start: make visitors meet what is true. `sandbox` is the adopted run."""
+    def restore(self, sandbox: Sandbox | None) -> int:
+        """What is true at the start of an agent, or of a website; `serve` makes visitors meet it.
+
+        `sandbox` is the adopted run. Returns the ticket of that.
+        """
+        self._is_route_due = True
+        phase = self.record.deploy.phase
         if not self.spec.enabled:
             self._is_stopped = True
             self._enter(State.DISABLED)
-            await self._publish(RouteState.DISABLED)
         elif sandbox is not None:
-            await self._switch_to(sandbox)
-            if self.record.deploy.phase is Phase.STARTING:
-                self._ask()  # the change was under way when the agent died: once more
-            elif self.record.deploy.phase is Phase.DRAINING:
-                self._settle_deploy(Phase.DONE)
-        elif self.record.deploy.phase is Phase.STARTING or self.spec.always_on:
-            self._ask()
-        elif self.record.deploy.phase is Phase.FAILED:
+            self._take(sandbox)
+            if phase is Phase.STARTING:
+                self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
+        elif phase is Phase.STARTING:
+            self._ask_for_run(is_change=True)
+        elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
-            await self._publish(RouteState.FAILED)
         else:
-            # Its route may say that the run of before the reboot serves: the edge finds nobody there, holds, and wakes.
             self._enter(State.ASLEEP)
+            if self.spec.always_on:
+                self._ask_for_run(is_change=False)
+        return self._ask()
 
     async def serve(self) -> None:
         """Plan and act until the website is deleted."""
-        deeds = {
+        deeds: dict[Action, Callable[[], Awaitable[None]]] = {
             Action.DEPLOY: self._deploy,
             Action.NOTE_CRASH: self._note_crash,
             Action.STOP: self._stop,
-            Action.REMOVE: self._remove,
+            Action.PUBLISH: self._publish_current,
         }
-        while not self._is_removed:
+        while True:
             self._changed.clear()
             action = plan(self._situation())
-            if action in deeds:
+            if action is Action.REMOVE:
+                if await self._do(self._remove):
+                    break
+            elif action in deeds:
                 await self._do(deeds[action])
             else:
+                await self._do(self._settle)
                 await self._wait_for_change(self._retry_in_s() if action is Action.WAIT else None)
+        await self._settle()
+
+    async def retired(self) -> None:
+        """Returns when no run of this website is being retired any more."""
+        while self._retiring:
+            await asyncio.wait(list(self._retiring.values()))
+
+    def retire(self, sandbox: Sandbox) -> asyncio.Task[None]:
+        """Let a run that gets no new requests finish those it has, then end it, in the background."""
+        task = asyncio.create_task(self._retire(sandbox), name=f"retire {sandbox.run}")
+        self._retiring[sandbox.run] = task
+
+        def done(_: object) -> None:
+            self._retiring.pop(sandbox.run, None)
+            self._changed.set()
+
+        task.add_done_callback(done)
+        return task
 
     def _situation(self) -> Situation:
         return Situation(
@@ -227,21 +271,22 @@ class Website:
             is_stopped=self._is_stopped,
             has_run=self._serving is not None,
             run_has_ended=self._serving is not None and self._serving.exit.done(),
-            asked=self._asked,
-            tried=self._tried,
+            wants_run=self._runs_asked > self._runs_tried,
+            is_route_due=self._is_route_due,
             retry_in_s=self._retry_in_s(),
         )
 
-    async def _do(self, deed: Callable[[], Awaitable[None]]) -> None:
+    async def _do(self, deed: Callable[[], Awaitable[None]]) -> bool:
         """One deed, which may fail without ending the website: the fault is shown on it, and it goes on."""
         try:
             await deed()
         except Exception as error:
             log.exception("website could not be brought to its wanted state", website=self.domain)
-            fault = error if isinstance(error, SandboxFault) else SandboxFault(str(error))
             with contextlib.suppress(HostelError, OSError):
-                await self._fail(fault.as_failure(), should_retry=True)
-            await asyncio.sleep(1.0)  # a fault of the platform's: do not spin on it
+                self._fail(SandboxFault(str(error)).as_failure(), should_retry=True)
+            await asyncio.sleep(_FAULT_PAUSE_S)
+            return False
+        return True
 
     async def _wait_for_change(self, seconds: float | None) -> None:
         with contextlib.suppress(TimeoutError):
@@ -258,98 +303,96 @@ class Website:
         2. Start, wait until it accepts. Fails: what served goes on serving.
         3. Remember the run, publish the route, retire the run before it.
         """
-        ticket, spec = self._asked, self.spec
-        self._tried, self._retry_at, self._is_stopped = ticket, None, False
+        spec = self.spec
+        is_change, self._is_change = self._is_change, False
+        self._runs_tried, self._retry_at, self._is_stopped = self._runs_asked, None, False
         self._interrupted.clear()
-        is_restart = self._crashes > 0 and ticket == self._settled
-        if not is_restart:
+        if is_change:
             self._crashes = 0
-            self._settle_deploy(Phase.STARTING)
-        if spec.reload_strategy is ReloadStrategy.REPLACE and self._serving is not None:
-            await self._release_serving()
-        if self._serving is None and not (is_restart and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S):
-            self._enter(State.STARTING)
-            await self._publish(RouteState.HELD)
-        before = self._serving
         try:
-            sandbox = await self._start_beside(before, spec)
+            if spec.reload_strategy is ReloadStrategy.REPLACE and self._serving is not None:
+                await self._release_serving()
+            if self._serving is None and retry_delay_s(self._crashes + 1, jitter=0) <= HOLD_RETRY_S:
+                self._enter(State.STARTING)
+                await self._publish(RouteState.HELD)
+            failpoint.reach("website.deploy.held")
+            await self._start_and_switch(spec)
+        except Interrupted:
+            # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
+            self._is_change = self._is_change or is_change
+            if self._runs_tried == self._runs_asked and self.spec.enabled and not self._is_deleted:
+                self._runs_asked += 1
         except RunFailed as failed:
-            await self._fail(failed.failure, should_retry=is_restart)
-            await self._settle(ticket)
-            return
+            self._fail(failed.failure, should_retry=not is_change)
         except SandboxFault as fault:
             log.error("sandbox could not be started", website=self.domain, error=str(fault))
-            await self._fail(fault.as_failure(), should_retry=is_restart)
-            await self._settle(ticket)
-            return
-        if sandbox is None:  # interrupted: the loop plans again for what is wanted now
-            return
-        try:
-            await self._switch_to(sandbox)
-        except EdgeUnreachable:
-            self._serving = before
-            await self._retire(sandbox)
-            raise
-        self._finish_deploy(before)
-        await self._settle(ticket)
+            self._fail(fault.as_failure(), should_retry=True)
 
-    async def _start_beside(self, before: Sandbox | None, spec: WebsiteSpec) -> Sandbox | None:
-        """`_start`, with room made in the tenant's memory limit while `before` still runs."""
-        if before is None:
-            return await self._start(spec)
-        self.tenant.add_surge(spec.limits)
-        sandbox = None
+    async def _start_and_switch(self, spec: WebsiteSpec) -> None:
+        """Steps 2 and 3 of a deploy. On any failure the run before serves, and nothing of the new one is left."""
+        before = self._serving
+        room = spec.limits if before is not None else None
+        if room is not None:
+            self.tenant.add_surge(room)
         try:
             sandbox = await self._start(spec)
-        finally:
-            if sandbox is None:
-                self.tenant.end_surge(spec.limits)
-        return sandbox
+            failpoint.reach("website.deploy.accepted")
+            await self._switch(sandbox, before)
+        except BaseException:
+            if room is not None:
+                self.tenant.end_surge(room)
+            raise
+        if before is None:
+            self._note_deploy(Phase.DONE, version=spec.version)
+            return
+        self._note_deploy(Phase.DRAINING, version=spec.version)
+        retiring = self.retire(before)
+        if room is not None:
+            retiring.add_done_callback(lambda _: self.tenant.end_surge(room))
 
-    async def _start(self, spec: WebsiteSpec) -> Sandbox | None:
-        """A new run that accepts connections; None if a newer spec, or a deletion, came in between.
-
-        Raises RunFailed or SandboxFault; nothing of the new run is left then.
-        """
-        tenant, sandboxes = self.tenant, self._parts.sandboxes
-        async with self._parts.start_slots:
-            await tenant.ensure()
-            await self._parts.prepare(spec, tenant)
+    async def _start(self, spec: WebsiteSpec) -> Sandbox:
+        """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
+        sandboxes = self._parts.sandboxes
+        async with contextlib.AsyncExitStack() as slots:
+            for slot in (self.tenant.start_slots, self._parts.start_slots):
+                await self._unless_interrupted(slots.enter_async_context(slot))
+            await self.tenant.ensure()
+            await self._parts.prepare(spec, self.tenant)
             began = time.monotonic()
-            sandbox = await sandboxes.start(self._parts.launcher.website(spec, tenant), tenant)
-            is_accepting = False
+            sandbox = await sandboxes.start(self._parts.launcher.website(spec, self.tenant), self.tenant)
             try:
-                is_accepting = await self._accepts_or_interrupted(sandbox, spec)
-            finally:
-                if not is_accepting:
-                    await sandboxes.stop(sandbox, grace_s=1.0)
-        if not is_accepting:
-            return None
+                accepting = asyncio.create_task(self._until_accepting(sandbox, spec))
+                await self._unless_interrupted(asyncio.wait({accepting}, timeout=START_SLOT_S))
+                await slots.aclose()
+                await self._unless_interrupted(accepting)
+            except BaseException:
+                accepting.cancel()
+                await sandboxes.stop(sandbox, grace_s=1.0)
+                raise
         took_s = time.monotonic() - began
         self._start_seconds.append(took_s)
         log.info("sandbox ready", website=self.domain, run=sandbox.run, took_ms=round(took_s * 1000))
         return sandbox
 
-    async def _accepts_or_interrupted(self, sandbox: Sandbox, spec: WebsiteSpec) -> bool:
-        """True when the run accepts, False when it is no longer wanted; raises RunFailed when it will not accept."""
-        accepting = asyncio.create_task(self._until_accepting(sandbox, spec))
+    async def _unless_interrupted(self, work: Awaitable[T]) -> T:
+        """What `work` gives, or Interrupted as soon as something else is wanted; `work` is cancelled then."""
+        working = asyncio.ensure_future(work)
         interrupted = asyncio.create_task(self._interrupted.wait())
         try:
-            await asyncio.wait({accepting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            if not accepting.done():
-                return False
-            accepting.result()
-            return True
+            await asyncio.wait({working, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise Interrupted
         finally:
             interrupted.cancel()
-            accepting.cancel()
+            working.cancel()
 
     async def _until_accepting(self, sandbox: Sandbox, spec: WebsiteSpec) -> None:
         """Raises RunFailed when the run ends, listens elsewhere for a while, or has used up its deadline."""
         began, pause_s = time.monotonic(), _PROBE_FIRST_S
         astray_since: float | None = None
         while True:
-            found = await sockets.probe(sandbox.socket_directory, uid=self.tenant.uid, backlog=self.tenant.backlog)
+            found = await sockets.probe(sandbox.socket_directory, uid=self.tenant.uid)
             if found is Found.ACCEPTS:
                 return
             if sandbox.exit.done():
@@ -367,29 +410,31 @@ class Website:
             await asyncio.wait([sandbox.exit], timeout=pause_s)
             pause_s = min(pause_s * 1.5, _PROBE_LIMIT_S)
 
-    async def _switch_to(self, sandbox: Sandbox) -> None:
-        """From the moment this returns, every new request goes to `sandbox`. Raises EdgeUnreachable; then none does."""
-        self._remember(replace(self.record, run=sandbox.run))
+    async def _switch(self, sandbox: Sandbox, before: Sandbox | None) -> None:
+        """From the moment this returns, every new request goes to `sandbox`.
+
+        If it cannot be recorded or published, `before` goes on serving, its route is published again, and `sandbox`
+        is retired: the edge may have heard of it.
+        """
+        try:
+            self._remember(replace(self.record, run=sandbox.run))
+            failpoint.reach("website.switch.remembered")
+            self._take(sandbox)
+            await self._publish(RouteState.RUNNING)
+            failpoint.reach("website.switch.published")
+        except BaseException:
+            self._serving, self._is_route_due = before, True
+            with contextlib.suppress(OSError):
+                self._remember(replace(self.record, run=before.run if before else None))
+            self.retire(sandbox)
+            raise
+
+    def _take(self, sandbox: Sandbox) -> None:
         self._serving = sandbox
-        await self._publish(RouteState.RUNNING)
         self._serving_since = time.monotonic()
         self._failure = None
         sandbox.exit.add_done_callback(lambda _: self._changed.set())
         self._enter(State.RUNNING)
-
-    def _finish_deploy(self, before: Sandbox | None) -> None:
-        if before is None:
-            self._settle_deploy(Phase.DONE)
-            return
-        self._settle_deploy(Phase.DRAINING)
-        version, limits = self.record.deploy.version, self.spec.limits
-
-        def done(_: object) -> None:
-            self.tenant.end_surge(limits)
-            if self.record.deploy.version == version and self.record.deploy.phase is Phase.DRAINING:
-                self._settle_deploy(Phase.DONE)
-
-        self.retire(before).add_done_callback(done)
 
     async def _note_crash(self) -> None:
         """The serving run has ended by itself: clean up, say why, plan the next start with back-off."""
@@ -402,93 +447,102 @@ class Website:
             self._crashes = 0
         self._serving = None
         log.warning("website crashed", website=self.domain, run=ended.run, reason=failure.reason.value)
-        await self._fail(failure, should_retry=True)
-        await self._parts.sandboxes.clear(ended)
+        self._fail(failure, should_retry=True)
+        failpoint.reach("website.crash.noted")
+        self.retire(ended)  # nothing to drain: only what is left of it to be removed
+        await self._publish_current()
 
-    async def _fail(self, failure: Failure, *, should_retry: bool) -> None:
+    def _fail(self, failure: Failure, *, should_retry: bool) -> None:
         """Record a failure. What serves goes on serving; if nothing does, visitors are held or told.
 
         The panel is tried again in any case: nobody could mend it through the panel.
         """
-        should_retry = should_retry or self.spec.tenant == SYSTEM_TENANT
-        if self.record.deploy.phase is not Phase.DONE or not should_retry:
-            deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
-            self._remember(replace(self.record, deploy=deploy))
+        if self.record.deploy.phase is Phase.STARTING:
+            self._note_failure(replace(self.record.deploy, phase=Phase.FAILED, failure=failure))
         if self._serving is not None:
             return
-        self._failure = failure
-        self._remember(replace(self.record, run=None))
-        if not should_retry:
+        self._failure, self._is_route_due = failure, True
+        if should_retry or self.spec.tenant == SYSTEM_TENANT:
+            self._crashes += 1
+            jitter = random.random()  # noqa: S311  # spreads restarts, hides nothing
+            self._retry_at = time.monotonic() + retry_delay_s(self._crashes, jitter=jitter)
+            self._enter(State.BACKING_OFF)
+        else:
             self._enter(State.FAILED)
-            await self._publish(RouteState.FAILED)
-            return
-        self._crashes += 1
-        delay_s = retry_delay_s(self._crashes, jitter=random.random())  # noqa: S311  # spreads restarts, hides nothing
-        self._retry_at = time.monotonic() + delay_s
-        self._enter(State.BACKING_OFF)
-        await self._publish(RouteState.HELD if delay_s < HOLD_RETRY_S else RouteState.FAILED)
+
+    def _note_failure(self, deploy: Deploy) -> None:
+        """A failure that a full disk keeps from being written is known for as long as the agent lives."""
+        record = replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None)
+        try:
+            self._remember(record)
+        except OSError as error:
+            log.error("website record could not be written", website=self.domain, error=str(error))
+            self.record = record
 
     async def _stop(self) -> None:
-        ticket = self._asked
-        self._tried = ticket
         await self._publish(RouteState.DISABLED)
+        failpoint.reach("website.stop.published")
         self._drop_serving()
+        failpoint.reach("website.stop.dropped")
         self._is_stopped, self._crashes, self._failure, self._retry_at = True, 0, None, None
+        self._is_change, self._runs_tried = False, self._runs_asked
         self._enter(State.DISABLED)
-        self._settle_deploy(Phase.DONE)
-        await self._settle(ticket)
+        self._note_deploy(Phase.DONE)
 
     async def _remove(self) -> None:
-        ticket = self._asked
         await self._publish(RouteState.DELETED)
-        self._drop_serving()
+        failpoint.reach("website.remove.published")
         file = self._parts.paths.websites / f"{self.domain}.json"
         file.unlink(missing_ok=True)
         sync_directory(file.parent)
-        self._is_removed = True
-        await self._settle(ticket)
-
-    async def _release_serving(self) -> None:
-        """Stop the serving run while requests are held."""
+        failpoint.reach("website.remove.unlinked")
         before, self._serving = self._serving, None
-        self._enter(State.STARTING)
-        await self._publish(RouteState.HELD)
-        if before is not None:
-            await self.retire(before)
-
-    def _drop_serving(self) -> None:
-        before, self._serving = self._serving, None
-        self._remember(replace(self.record, run=None))
         if before is not None:
             self.retire(before)
 
-    def retire(self, sandbox: Sandbox) -> asyncio.Task[None]:
-        """Let a run that gets no new requests finish those it has, then end it, in the background."""
-        task = asyncio.create_task(self._retire(sandbox), name=f"retire {sandbox.run}")
-        self._retiring[sandbox.run] = task
-        task.add_done_callback(lambda _: self._retiring.pop(sandbox.run, None))
-        return task
+    async def _release_serving(self) -> None:
+        """Stop the serving run while requests are held."""
+        self._enter(State.STARTING)
+        before, self._serving = self._serving, None
+        await self._publish(RouteState.HELD)
+        if before is not None:
+            await self._unless_interrupted(asyncio.shield(self.retire(before)))
 
-    async def retired(self) -> None:
-        """Returns when no run of this website is being retired any more."""
-        while self._retiring:
-            await asyncio.wait(list(self._retiring.values()))
+    def _drop_serving(self) -> None:
+        self._remember(replace(self.record, run=None))
+        before, self._serving = self._serving, None
+        if before is not None:
+            self.retire(before)
 
     async def _retire(self, sandbox: Sandbox) -> None:
         """Never raises: whatever happens, the run is ended."""
-        try:
-            streams = await self._parts.publication.drained(
-                sandbox.run,
-                plain_s=self.spec.drain_s,
-                streaming_s=self.spec.websocket_drain_s,
-                ended=sandbox.exit,
-            )
-            if streams and self._state is State.RUNNING and self._serving is not sandbox:
-                # TERM closes them all in one instant: let the edge spread their coming back.
-                await self._publish(RouteState.RUNNING, spread_from=time.time())
-        except HostelError as error:
-            log.warning("the edge could not be asked or told", run=sandbox.run, error=str(error))
+        streams = await self._parts.publication.drained(
+            sandbox.run,
+            plain_s=self.spec.drain_s,
+            streaming_s=self.spec.websocket_drain_s,
+            ended=sandbox.exit,
+        )
+        failpoint.reach("website.retire.drained")
+        if streams and self.spec.ws_spread_s and self._serving not in (None, sandbox):
+            # TERM closes them all in one instant: let the edge spread their coming back, before they do.
+            self._spread_from, self._is_route_due = time.time(), True
+            await self.settle(self._ask(), wait_s=_SPREAD_DEADLINE_S)
         await self._parts.sandboxes.stop(sandbox, grace_s=self.spec.grace_s)
+
+    async def _look(self, serving: Sandbox) -> None:
+        """The edge could not connect to the serving run. If it accepts (again), say so: held requests try once more.
+
+        A run that has ended needs no look: its end is noticed at once.
+        """
+        try:
+            while serving is self._serving and not serving.exit.done():
+                if await sockets.probe(serving.socket_directory, uid=self.tenant.uid) is Found.ACCEPTS:
+                    self._is_route_due = True
+                    self._changed.set()
+                    return
+                await asyncio.sleep(_LOOK_AGAIN_S)
+        finally:
+            self._looking = None
 
     # -- bookkeeping
 
@@ -497,9 +551,17 @@ class Website:
         self._changed.set()
         return self._asked
 
-    async def _settle(self, ticket: int) -> None:
+    def _ask_for_run(self, *, is_change: bool) -> int:
+        self._runs_asked += 1
+        self._is_change = self._is_change or is_change
+        return self._ask()
+
+    async def _settle(self) -> None:
+        """Nothing is left to do: all notes so far are dealt with."""
+        if self.record.deploy.phase is Phase.DRAINING and not self._retiring:
+            self._note_deploy(Phase.DONE)
         async with self._outcome:
-            self._settled = max(self._settled, ticket)
+            self._settled = self._asked
             self._outcome.notify_all()
 
     def _enter(self, state: State) -> None:
@@ -507,27 +569,47 @@ class Website:
             log.info("website is in another state", website=self.domain, state=state.value, was=self._state.value)
             self._state, self._since = state, datetime.now(UTC)
 
-    def _settle_deploy(self, phase: Phase) -> None:
-        deploy = Deploy(version=self.record.deploy.version, phase=phase)
-        self._remember(replace(self.record, deploy=deploy))
+    def _note_deploy(self, phase: Phase, *, version: Version | None = None) -> None:
+        """Record how far the last change has got; nothing if `version` is no longer the wanted one."""
+        if version in (None, self.spec.version):
+            deploy = Deploy(version=self.spec.version, phase=phase)
+            self._remember(replace(self.record, deploy=deploy))
 
     def _remember(self, record: WebsiteRecord) -> None:
-        if record != self.record:
-            self.record = record
+        """To disk first: what could not be kept is not taken for kept. Nothing is written of a deleted website."""
+        if record != self.record and not self._is_deleted:
             write_website(self._parts.paths, record)
+            self.record = record
 
-    async def _publish(self, state: RouteState, *, spread_from: float = 0.0) -> None:
-        hold_s = (
-            max(_HOLD_FIRST_S, 3.5 * statistics.median(self._start_seconds)) if self._start_seconds else _HOLD_FIRST_S
-        )
-        await self._parts.publication.publish(
-            self.spec,
-            state,
-            sandbox=self._serving if state is RouteState.RUNNING else None,
-            access_log=self.tenant.log_directory / f"{self.spec.domain_name}.access.log",
-            hold_s=hold_s,
-            spread_from=spread_from,
-        )
+    async def _publish_current(self) -> None:
+        """Make visitors meet what the website's state says."""
+        if self._serving is not None:
+            self._remember(replace(self.record, run=self._serving.run))
+        await self._publish(self._current_route())
+
+    def _current_route(self) -> RouteState:
+        if self._serving is not None:
+            return RouteState.RUNNING
+        if not self.spec.enabled:
+            return RouteState.DISABLED
+        is_down_for_long = self._state is State.BACKING_OFF and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S
+        return RouteState.FAILED if self._state is State.FAILED or is_down_for_long else RouteState.HELD
+
+    async def _publish(self, state: RouteState) -> None:
+        usual_s = statistics.median(self._start_seconds) if self._start_seconds else 0.0
+        self._is_route_due = False
+        try:
+            await self._parts.publication.publish(
+                self.spec,
+                state,
+                sandbox=self._serving if state is RouteState.RUNNING else None,
+                access_log=self.tenant.log_directory / f"{self.spec.domain_name}.access.log",
+                hold_s=max(_HOLD_FIRST_S, 3.5 * usual_s),
+                spread_from=self._spread_from,
+            )
+        except BaseException:
+            self._is_route_due = True
+            raise
 
     def _retry_in_s(self) -> float | None:
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
@@ -542,12 +624,20 @@ def write_website(paths: Paths, record: WebsiteRecord) -> None:
     write_atomically(paths.websites / f"{name}.json", json.dumps(to_jsonable(record)).encode(), mode=0o600)
 
 
+def read_website(file: Path) -> WebsiteRecord:
+    """Raises OSError, ValueError or a HostelError on a torn or foreign file."""
+    record = parse(WebsiteRecord, json.loads(file.read_bytes()))
+    if canonical_domain(record.spec.domain_name) != file.stem:
+        raise MalformedMessage(f"spec.domain_name: another one's, {record.spec.domain_name}")
+    return record
+
+
 def read_websites(paths: Paths) -> list[WebsiteRecord]:
     """All websites on disk. A torn or foreign file is left where it is and reported."""
     records = []
     for file in sorted(paths.websites.glob("*.json")):
         try:
-            records.append(parse(WebsiteRecord, json.loads(file.read_bytes())))
+            records.append(read_website(file))
         except (OSError, ValueError, HostelError) as error:
             log.error("website record cannot be read; it is ignored", file=str(file), error=str(error))
     return records

@@ -20,6 +20,7 @@ import structlog
 
 from hostel.edge.certificates import host_names
 from hostel.edge.configure import ensure_routes_directory, worker_group
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import EdgeUnreachable, MalformedMessage
 from hostel.wire.files import write_atomically
@@ -88,8 +89,10 @@ class Edge:
         text = json.dumps(to_jsonable(record), ensure_ascii=False).encode()
         if not self._write(record, text):
             return
+        failpoint.reach("publish.written")
         try:
             await self._ask("PUT", "/route", content=text)
+            failpoint.reach("publish.pushed")
         except NobodyListens:
             log.debug("route written; no nginx to tell", domain=record.domain, serial=record.serial)
 

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 from hostel.logger.daemon import Logger, LoggerRunning
+from hostel.wire import failpoint
+from hostel.wire.errors import ConfigError
 from hostel.wire.paths import Paths
 
 
@@ -13,8 +15,9 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True)
     root: Path = parser.parse_args().root
     try:
+        failpoint.arm()
         Logger(Paths(root.resolve())).serve()
-    except LoggerRunning as error:
+    except (LoggerRunning, ConfigError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

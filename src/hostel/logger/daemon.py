@@ -21,6 +21,7 @@ from hostel.logger import rotation
 from hostel.logger.compression import Compressor
 from hostel.logger.rotation import Retention
 from hostel.logger.stream import Allowance, LogFile, Rate, Stream
+from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, MalformedMessage, Refusal
 from hostel.wire.paths import Paths
@@ -86,6 +87,7 @@ class Logger:
                 raise LoggerRunning(f"another logger runs for {self._paths.root}") from None
             self._wake_on_signals()
             self._open_all()
+            failpoint.reach("logger.start")
             path.unlink(missing_ok=True)
             server.bind(str(path))
             server.listen(64)
@@ -133,6 +135,7 @@ class Logger:
         now = time.monotonic()
         for key, _ in self._readable.select(0):
             stream: Stream = key.data
+            failpoint.reach("logger.turn")
             stream.pump(now)
             if stream.is_dropping:
                 self._dropping.add(stream)
@@ -156,6 +159,7 @@ class Logger:
                 line, _, rest = bytes(received).partition(b"\n")
                 received[:] = rest
                 answer = json.dumps(to_jsonable(self._answer(line))).encode("ascii") + b"\n"
+                failpoint.reach("logger.answer")
                 if client.send(answer) < len(answer):
                     raise BlockingIOError  # it asks and does not read
             is_done = not data or len(received) > _REQUEST_BYTES
@@ -200,6 +204,7 @@ class Logger:
         except BaseException:
             stdout.close(time.monotonic())
             raise
+        failpoint.reach("logger.open")
         self._runs[run] = (stdout, stderr)
         for stream in (stdout, stderr):
             self._readable.register(stream, selectors.EVENT_READ, stream)
@@ -221,6 +226,7 @@ class Logger:
         for stream in self._runs.pop(run, ()):
             self._dropping.discard(stream)
             stream.pump(now)
+            failpoint.reach("logger.close")
             self._readable.unregister(stream)
             stream.close(now)
         self._forget_unused_files()

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel.wire import failpoint
 from hostel.wire.streams import TAIL_BYTES, TAIL_LINES
 from hostel.wire.website import MIB
 
@@ -185,6 +186,7 @@ class Stream:
             return 0
         try:
             moved = self.file.splice_from(self._pipe, limit)
+            failpoint.reach("logger.moved")
             self._remember(self.file.last(min(moved, TAIL_BYTES + 1)) if self._keeps_tail else b"")
         except BlockingIOError:
             raise

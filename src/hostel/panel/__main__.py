@@ -1,5 +1,6 @@
 """`python -m hostel.panel ...`: Django's management commands for this panel, each error one clear line."""
 
+import logging
 import os
 import sys
 
@@ -19,6 +20,7 @@ def main() -> int:
         print(f"{HOSTEL_PATHS.config_file} does not exist.", file=sys.stderr)
         print("hint: `hostel up` writes it; HOSTEL_ROOT names another root than /.", file=sys.stderr)
         return 1
+    logging.disable(logging.INFO)  # a person reads what commands print; warnings still come through
     execute_from_command_line(["python -m hostel.panel", *sys.argv[1:]])
     return 0
 

@@ -3,13 +3,17 @@
 JSON below /api/, a page elsewhere; never a traceback, and nothing here reads the database.
 """
 
+import os
 import sys
 
+from django.conf import settings
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from hostel.wire.errors import HostelError
+
+_SMALLEST_ROOM = 64 * 1024  # bytes; less, and SQLite cannot make the files it needs beside the database
 
 
 class DatabaseBusy(HostelError):
@@ -43,10 +47,26 @@ def storage_error(error: BaseException | None) -> HostelError | None:
     words = str(error)
     if "locked" in words or "busy" in words:
         return DatabaseBusy()
-    return DatabaseFull() if "full" in words else DatabaseUnusable()
+    return DatabaseFull() if "full" in words or _has_no_room() else DatabaseUnusable()
+
+
+def _has_no_room() -> bool:
+    """SQLite calls a file beside the database that cannot grow an I/O error."""
+    free = os.statvfs(settings.HOSTEL_PATHS.panel)
+    return free.f_bavail * free.f_frsize < _SMALLEST_ROOM or (free.f_files > 0 and free.f_favail == 0)
+
+
+def _cause(error: BaseException | None) -> HostelError | None:
+    """The trouble with storage behind `error`: Django makes another error of one that it meets in a session."""
+    while error is not None and storage_error(error) is None:
+        error = error.__cause__ or error.__context__
+    return storage_error(error)
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    trouble = _cause(exception)
+    if trouble is not None:
+        return _answer_to_trouble(request, trouble)
     return _answer(request, 400, "bad_request", "That request cannot be understood.")
 
 
@@ -69,6 +89,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     trouble = storage_error(sys.exc_info()[1])
     if trouble is None:
         return _answer(request, 500, "fault", "Something went wrong here. It was logged; please try again later.")
+    return _answer_to_trouble(request, trouble)
+
+
+def _answer_to_trouble(request: HttpRequest, trouble: HostelError) -> HttpResponse:
     response = _answer(request, trouble.status, trouble.code, str(trouble))
     response.headers["Retry-After"] = "5"
     return response

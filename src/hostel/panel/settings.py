@@ -80,6 +80,9 @@ TEMPLATES = [
     }
 ]
 
+# How long a change waits for another process's write lock before it is answered with 503; others go on meanwhile.
+BUSY_TIMEOUT_S = 5
+
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
@@ -87,7 +90,7 @@ DATABASES = {
         "OPTIONS": {
             # Take the write lock at BEGIN: a transaction that upgrades later may fail at once, whatever the timeout.
             "transaction_mode": "IMMEDIATE",
-            "timeout": 10,
+            "timeout": BUSY_TIMEOUT_S,
             # A website that was answered with 201 must survive a power cut: WAL alone syncs only at checkpoints.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
         },

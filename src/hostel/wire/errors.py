@@ -59,6 +59,13 @@ class WebsiteDisabled(Refusal):
     status = 409
 
 
+class StaleSpec(Refusal):
+    """That was deleted after this message was sent; it is not made again."""
+
+    code = "stale_spec"
+    status = 409
+
+
 class ConfigError(Refusal):
     """The configuration file holds a value that cannot be used."""
 
@@ -70,6 +77,22 @@ class AgentUnreachable(HostelError):
 
     code = "agent_unreachable"
     status = 503
+    is_retryable = True
+
+
+class StillEnding(HostelError):
+    """The website that had this domain is still ending; try again in a moment."""
+
+    code = "still_ending"
+    status = 503
+    is_retryable = True
+
+
+class StorageFull(HostelError):
+    """The disk is full: nothing was changed."""
+
+    code = "storage_full"
+    status = 507
     is_retryable = True
 
 

@@ -127,7 +127,9 @@ class Tombstone:
 class Wanted:
     """Panel → agent, in answer to the agent's pull: all wanted state newer than the version it named.
 
-    `epoch` and `revision` say how far this answer reaches; the agent asks from there the next time.
+    `version` says how far this answer reaches; the agent asks from there the next time. With each pull, and before each
+    run of the panel, the agent also says the newest version that it has seen: a panel whose own is older was restored
+    from a copy, and begins a new epoch.
     """
 
     version: Version

@@ -14,29 +14,36 @@ SERVING = Situation(
     is_stopped=False,
     has_run=True,
     run_has_ended=False,
-    asked=1,
-    tried=1,
+    wants_run=False,
+    is_route_due=False,
     retry_in_s=None,
 )
 DOWN = replace(SERVING, has_run=False)
+OFF = replace(DOWN, is_enabled=False, is_stopped=True)
 
 
 @pytest.mark.parametrize(
     ("situation", "action"),
     [
         (SERVING, Action.NOTHING),
-        (replace(SERVING, asked=2), Action.DEPLOY),
+        (replace(SERVING, wants_run=True), Action.DEPLOY),
+        (replace(SERVING, wants_run=True, is_route_due=True), Action.PUBLISH),
+        (replace(SERVING, is_route_due=True), Action.PUBLISH),
         (replace(SERVING, run_has_ended=True), Action.NOTE_CRASH),
-        (replace(SERVING, run_has_ended=True, asked=2), Action.NOTE_CRASH),
+        (replace(SERVING, run_has_ended=True, wants_run=True), Action.NOTE_CRASH),
         (replace(SERVING, is_enabled=False), Action.STOP),
+        (replace(SERVING, is_enabled=False, run_has_ended=True), Action.STOP),
         (replace(SERVING, is_deleted=True), Action.REMOVE),
-        (replace(SERVING, is_deleted=True, is_enabled=False, is_stopped=True), Action.REMOVE),
-        (replace(DOWN, is_enabled=False, is_stopped=True), Action.NOTHING),
-        (replace(DOWN, is_enabled=False, is_stopped=True, asked=2), Action.NOTHING),
+        (replace(OFF, is_deleted=True), Action.REMOVE),
+        (OFF, Action.NOTHING),
+        (replace(OFF, wants_run=True), Action.NOTHING),
+        (replace(OFF, is_route_due=True), Action.PUBLISH),
         (DOWN, Action.NOTHING),
         (replace(DOWN, retry_in_s=3.0), Action.WAIT),
+        (replace(DOWN, retry_in_s=3.0, is_route_due=True), Action.PUBLISH),
         (replace(DOWN, retry_in_s=0.0), Action.DEPLOY),
-        (replace(DOWN, retry_in_s=3.0, asked=2), Action.DEPLOY),
+        (replace(DOWN, retry_in_s=3.0, wants_run=True), Action.DEPLOY),
+        (replace(DOWN, wants_run=True, is_route_due=True), Action.DEPLOY),
     ],
 )
 def test_one_action_follows_from_a_situation(situation: Situation, action: Action) -> None:
@@ -50,8 +57,8 @@ SITUATIONS = st.builds(
     is_stopped=st.booleans(),
     has_run=st.booleans(),
     run_has_ended=st.booleans(),
-    asked=st.integers(0, 3),
-    tried=st.integers(0, 3),
+    wants_run=st.booleans(),
+    is_route_due=st.booleans(),
     retry_in_s=st.none() | st.floats(0, 300),
 )
 
@@ -64,7 +71,13 @@ def test_nothing_is_started_that_is_not_wanted(situation: Situation) -> None:
 
 @given(SITUATIONS)
 def test_a_change_that_was_not_tried_is_never_left_lying(situation: Situation) -> None:
-    if situation.is_enabled and situation.asked > situation.tried:
+    if situation.is_enabled and situation.wants_run:
+        assert plan(situation) not in (Action.NOTHING, Action.WAIT)
+
+
+@given(SITUATIONS)
+def test_visitors_never_go_on_meeting_what_is_not_so(situation: Situation) -> None:
+    if situation.is_route_due:
         assert plan(situation) not in (Action.NOTHING, Action.WAIT)
 
 

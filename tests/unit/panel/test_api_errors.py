@@ -3,9 +3,12 @@
 import json
 
 import pytest
+from django.contrib.sessions.backends.base import UpdateError
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client
 
+from hostel.panel.faults import storage_error
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Website
 
@@ -220,6 +223,27 @@ def test_trouble_with_the_database_is_told_without_a_traceback(owner, monkeypatc
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert response.headers["Retry-After"] == "5"
     assert words not in response.content.decode()
+
+
+def test_a_full_disk_is_told_as_such_where_sqlite_speaks_of_io(owner, monkeypatch):
+    monkeypatch.setattr("hostel.panel.faults._SMALLEST_ROOM", 1 << 62)
+    assert storage_error(OperationalError("disk I/O error")).status == 507
+    assert storage_error(OperationalError("database is locked")).status == 503
+
+
+def test_trouble_with_the_database_within_a_session_is_told_on_a_page(owner, monkeypatch, settings):
+    """Django answers a session that it cannot save with 400, as if the visitor had done something wrong."""
+
+    def fail(session, must_create=False):
+        raise UpdateError from OperationalError("database or disk is full")
+
+    owner.log_in()
+    monkeypatch.setattr(SessionStore, "save", fail)
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    page = owner.browser.get(f"/user/{owner.name}/account/", secure=True)
+    assert (page.status_code, page.headers["Retry-After"]) == (507, "5")
+    assert b"The disk is full" in page.content
+    assert b"Traceback" not in page.content
 
 
 def test_a_mistake_of_ours_is_logged_and_not_shown(owner, monkeypatch, caplog):

@@ -3,14 +3,17 @@
 import json
 import socket
 import sqlite3
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
 
+from hostel.panel.wanted.models import Tombstone
 from hostel.panel.websites.models import Website
-from hostel.wire.errors import DomainTaken
+from hostel.wire.codec import to_jsonable
+from hostel.wire.errors import DomainTaken, MalformedMessage, UnknownWebsite
 from hostel.wire.website import Phase
 
 COMMAND = "/home/xanthippe/.virtualenvs/v/bin/uvicorn --uds $DOMAIN_SOCKET asyncdjango.asgi:application "
@@ -23,6 +26,16 @@ def body_of(website: Website, **differences: Any) -> dict[str, Any]:
         "id": website.pk,
         "command": website.command,
         "domains": [{"domain_name": name, "enabled": website.enabled}],
+        "reload_strategy": "overlap",
+        "start_deadline_s": 60.0,
+        "drain_s": 30.0,
+        "websocket_drain_s": 30.0,
+        "grace_s": 10.0,
+        "ws_spread_s": 10.0,
+        "read_timeout_s": 300,
+        "websocket_timeout_s": 3600,
+        "always_on": False,
+        "expose_token": False,
         "state": "running",
         **nothing,
         "deploy": {"revision": website.revision, "phase": "done", **nothing},
@@ -247,10 +260,121 @@ def test_an_agent_that_has_not_heard_of_the_owner_is_told(owner, agent):
 
 
 def test_a_refusal_by_the_agent_shows_as_failed(owner, agent):
-    agent.refusal = DomainTaken()
+    agent.refusal = MalformedMessage()
     webapp = owner.create().json()["webapp"]
-    assert (webapp["state"], webapp["reason"]) == ("failed", "domain_taken")
-    assert webapp["detail"] == "That domain belongs to another user or to the platform."
+    assert (webapp["state"], webapp["reason"]) == ("failed", "malformed_message")
+    assert webapp["detail"] == "The message is not of the form this version of Hostel reads."
+
+
+def test_a_domain_that_only_the_agent_knows_to_be_taken_is_refused_without_a_trace(owner, agent):
+    """After a restore of the database. A tombstone would take down the website of whoever has it."""
+    agent.refusal = DomainTaken()
+    response = owner.create()
+    assert (response.status_code, response.headers["Hostel-Error-Code"]) == (400, "domain_exists")
+    assert response.content == b'{"domain_name":["domain with this domain name already exists."]}'
+    assert not Website.objects.exists()
+    assert not Tombstone.objects.exists()
+
+
+def test_a_website_deleted_while_its_change_waits_is_not_found(owner, agent):
+    """The agent has seen the tombstone: it refuses what is older."""
+    owner.create()
+    one = owner.websites_url + owner.domain + "/"
+    agent.refusal = UnknownWebsite()
+    changed = owner.call("PATCH", one, {"webapp": {"command": "another"}})
+    assert (changed.status_code, changed.content) == (404, b'{"detail":"Not found."}')
+
+
+def test_a_website_deleted_while_its_reload_waits_is_not_put_back(owner, agent, monkeypatch):
+    owner.create()
+    one = owner.websites_url + owner.domain + "/"
+
+    def delete_meanwhile(name):
+        Website.objects.get(canonical_name=name).remove()
+        raise UnknownWebsite
+
+    monkeypatch.setattr("hostel.panel.agent.reload_website", delete_meanwhile)
+    calls = len(agent.calls)
+    reloaded = owner.call("POST", one + "reload/")
+    assert (reloaded.status_code, reloaded.content) == (404, b'{"detail":"Not found."}')
+    assert agent.calls[calls:] == []
+
+
+SETTINGS = {
+    "reload_strategy": "replace",
+    "start_deadline_s": 90.5,
+    "drain_s": 0.0,
+    "websocket_drain_s": 86_400.0,
+    "grace_s": 1.0,
+    "ws_spread_s": 600.0,
+    "read_timeout_s": 3_600,
+    "websocket_timeout_s": 1,
+    "always_on": True,
+    "expose_token": True,
+}
+
+
+def test_settings_are_taken_shown_and_told_to_the_agent(owner, agent):
+    created = owner.create(webapp={"command": "serve", **SETTINGS}).json()["webapp"]
+    assert {name: created[name] for name in SETTINGS} == SETTINGS
+    assert {name: to_jsonable(getattr(agent.websites[owner.domain], name)) for name in SETTINGS} == SETTINGS
+    one = owner.websites_url + owner.domain + "/"
+    changed = owner.call("PATCH", one, {"webapp": {"drain_s": 7, "always_on": False}}).json()["webapp"]
+    assert {name: changed[name] for name in SETTINGS} == {**SETTINGS, "drain_s": 7.0, "always_on": False}
+    assert changed["command"] == "serve"
+    assert agent.websites[owner.domain].drain_s == 7.0
+    form = owner.call("PATCH", one, "webapp.grace_s=2.5", content_type="application/x-www-form-urlencoded")
+    assert (form.json()["webapp"]["grace_s"], form.json()["webapp"]["expose_token"]) == (2.5, True)
+
+
+def test_the_operators_deadline_holds_where_the_owner_sets_none(owner, agent, settings):
+    owner.create()
+    limits = replace(settings.HOSTEL_CONFIG.limits, start_deadline_s=12.0)
+    settings.HOSTEL_CONFIG = replace(settings.HOSTEL_CONFIG, limits=limits)
+    one = owner.websites_url + owner.domain + "/"
+    assert owner.call("GET", one).json()["webapp"]["start_deadline_s"] == 12.0
+    owner.call("PATCH", one, {"webapp": {"start_deadline_s": 20}})
+    assert agent.websites[owner.domain].start_deadline_s == 20.0
+
+
+def _seconds(least: str, most: str, *, whole: bool = False) -> str:
+    return f"Give a {'whole ' if whole else ''}number of seconds from {least} to {most}."
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "sentence"),
+    [
+        ("reload_strategy", ["both", "", 1], 'Give "overlap" or "replace".'),
+        ("start_deadline_s", [0.9, 600.1, "soon", True, "nan", "9" * 1001, "inf", [], {}], _seconds("1", "600")),
+        ("drain_s", [-1, 601, "-0.1", False], _seconds("0", "600")),
+        ("websocket_drain_s", [-1, 86_401], _seconds("0", "86400")),
+        ("grace_s", [0, 61, -1], _seconds("1", "60")),
+        ("ws_spread_s", [-0.5, 601], _seconds("0", "600")),
+        ("read_timeout_s", [0, 3_601, 1.5, "1.5", True, "9" * 1001], _seconds("1", "3600", whole=True)),
+        ("websocket_timeout_s", [0, 86_401, "NoneType"], _seconds("1", "86400", whole=True)),
+        ("always_on", ["perhaps", 7], "Must be a valid boolean."),
+        ("expose_token", ["perhaps"], "Must be a valid boolean."),
+    ],
+)
+def test_a_setting_out_of_bounds_is_told_what_is_accepted_and_nothing_changes(owner, agent, name, values, sentence):
+    before = owner.create().json()
+    one = owner.websites_url + owner.domain + "/"
+    for value in values:
+        response = owner.call("PATCH", one, {"enabled": False, "webapp": {"command": "other", name: value}})
+        assert (response.status_code, response.json()) == (400, {"webapp": {name: [sentence]}}), value
+    empty = owner.call("PATCH", one, {"webapp": {name: None}})
+    assert (empty.status_code, empty.json()) == (400, {"webapp": {name: ["This field may not be null."]}})
+    assert owner.call("GET", one).json() == before
+    assert agent.calls.count(f"PUT /websites/{owner.domain}") == 1
+
+
+def test_a_patch_with_a_bad_command_changes_nothing_else_either(owner, agent):
+    before = owner.create().json()
+    one = owner.websites_url + owner.domain + "/"
+    response = owner.call("PATCH", one, {"enabled": False, "webapp": {"command": "two\nlines", "drain_s": 1}})
+    assert response.status_code == 400
+    assert list(response.json()["webapp"]) == ["command"]
+    assert owner.call("GET", one).json() == before
 
 
 def test_a_report_about_an_older_revision_counts_as_starting(owner, agent):

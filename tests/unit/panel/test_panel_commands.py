@@ -150,6 +150,14 @@ def test_as_a_process_it_migrates_and_ends_with_1_and_one_line_on_trouble(tmp_pa
     config_file.write_text(settings.HOSTEL_PATHS.config_file.read_text())
     migrated = as_process("migrate", root=tmp_path)
     assert migrated.returncode == 0, migrated.stderr
+    added = as_process("user", "add", "xanthippe", root=tmp_path)
+    assert (added.returncode, added.stderr.splitlines()) == (
+        0,
+        [
+            "The agent does not answer; what was asked for is kept and will be carried out when it is back.",
+            "The user's home will be there when the agent has seen this.",
+        ],
+    ), "no line of a log"
     key = tmp_path / "var/lib/hostel/panel/secret_key"
     assert key.stat().st_mode & 0o777 == 0o600
     unknown = as_process("token", "create", "nobody", root=tmp_path)
@@ -160,7 +168,7 @@ def test_the_database_is_in_wal_mode_and_syncs_fully(db):
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert cursor.execute("PRAGMA busy_timeout").fetchone() == (10_000,)
+        assert cursor.execute("PRAGMA busy_timeout").fetchone() == (5_000,)
 
 
 def test_models_and_migrations_agree(db):

@@ -1,12 +1,15 @@
 """What the agent pulls: everything newer than the version it names, deletions among it."""
 
+import io
+
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from hostel.panel.accounts.models import User
-from hostel.panel.wanted.models import advance
+from hostel.panel.wanted.models import advance, current_version
 from hostel.wire.codec import parse
-from hostel.wire.website import MIB, Wanted
+from hostel.wire.website import MIB, Version, Wanted
 
 SECRET = "agent-secret"
 
@@ -65,6 +68,48 @@ def test_another_epoch_gets_everything_again(owner):
     version = pull().version
     old = parse(Wanted, ask(f"?epoch={version.epoch - 1}&revision={version.revision + 99}").json())
     assert [website.domain_name for website in old.websites] == [owner.domain]
+
+
+def newest(version):
+    return f"?epoch={version.epoch}&revision={version.revision}&newest_epoch={version.epoch}&newest_revision="
+
+
+def test_a_database_that_is_behind_the_agent_begins_a_new_epoch(owner, other):
+    """It was restored from a copy: revisions would be handed out twice, and the agent takes the second for stale."""
+    owner.create()
+    before = pull().version
+    same = parse(Wanted, ask(newest(before) + f"{before.revision}").json())
+    assert (same.version, same.websites) == (before, ())
+    restored = parse(Wanted, ask(newest(before) + f"{before.revision + 7}").json())
+    assert restored.version == Version(epoch=before.epoch + 1, revision=before.revision)
+    assert [website.version for website in restored.websites] == [restored.version]
+    assert {tenant.version.epoch for tenant in restored.tenants} == {before.epoch + 1}
+    assert current_version() == restored.version, "it is kept"
+    again = parse(Wanted, ask(newest(restored.version) + f"{before.revision}").json())
+    assert (again.version, again.websites) == (restored.version, ())
+
+
+def test_a_deletion_of_before_a_restore_does_not_hit_what_was_made_since(owner):
+    owner.create()
+    owner.call("DELETE", owner.websites_url + owner.domain)
+    before = pull().version
+    made_since = Version(epoch=before.epoch, revision=before.revision + 1)
+    wanted = parse(Wanted, ask(newest(before) + f"{made_since.revision}").json())
+    assert wanted.version.epoch > before.epoch
+    (tombstone,) = wanted.deleted_websites
+    assert tombstone.version < made_since
+    owner.create()
+    owner.call("DELETE", owner.websites_url + owner.domain)
+    (tombstone,) = pull(wanted.version).deleted_websites
+    assert tombstone.version > made_since
+
+
+def test_before_a_run_the_database_is_brought_up_to_date_and_compared(owner, agent):
+    before = current_version()
+    call_command("prepare", f"--newest={before.epoch}.{before.revision}", stdout=io.StringIO())
+    assert current_version() == before
+    call_command("prepare", f"--newest={before.epoch + 3}.1", stdout=io.StringIO())
+    assert current_version() == Version(epoch=before.epoch + 4, revision=before.revision)
 
 
 def test_a_domain_used_anew_shows_its_deletion_and_its_new_life(owner):

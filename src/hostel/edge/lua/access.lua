@@ -1,6 +1,7 @@
 -- access_by_lua: which website is meant, and may the request go on to it?
 local certificates = require "hostel.certificates"
 local pages = require "hostel.pages"
+local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 
 local var = ngx.var
@@ -29,6 +30,9 @@ local function access(is_https)
     var.site_log = entry.access_log
     if entry.state == "running" then
         var.site_host = is_https and entry.https_host or entry.host
+        if reconnects.is_due(entry) then
+            return ngx.exec("@spread")
+        end
         return
     end
     if entry.state == "held" then

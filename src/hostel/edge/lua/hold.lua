@@ -4,6 +4,7 @@
 -- from nginx's own 502 (connect() was refused). The last counts once for a request, and only if nothing was sent.
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
+local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 local wake = require "hostel.wake"
 
@@ -121,7 +122,8 @@ local function hold(is_https)
     if refused == false then
         return pages.answer(502)
     end
-    if not is_ready(entry, refused) and is_waiting(entry) then
+    local must_wait = not is_ready(entry, refused) and is_waiting(entry)
+    if must_wait then
         entry = wait_counted(entry, refused)
     end
     if not entry or entry.state == "held" then
@@ -131,6 +133,9 @@ local function hold(is_https)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
     var.site_host = is_https and entry.https_host or entry.host
+    if must_wait and reconnects.is_due(entry) then
+        return ngx.exec("@spread")
+    end
 end
 
 return function(is_https)

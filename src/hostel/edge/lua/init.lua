@@ -3,7 +3,7 @@ local cjson = require "cjson.safe"
 local settings = require "hostel.settings"
 
 local ARRIVED_PER_MS = 1000
-local PHASES = { "access", "balancer", "certificate", "control", "header_filter", "hold", "log", "page" }
+local PHASES = { "access", "balancer", "certificate", "control", "header_filter", "hold", "log", "page", "spread" }
 
 local function read_file(path)
     local file, err = io.open(path, "r")

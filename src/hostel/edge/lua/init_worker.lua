@@ -5,6 +5,7 @@ local TIDY_INTERVAL_S = 60
 
 return function()
     counts.start()
+    math.randomseed(ngx.now() * 1000 + ngx.worker.pid()) -- workers are forks: else all would draw the same numbers
     local ok, err = ngx.timer.every(TIDY_INTERVAL_S, counts.tidy)
     if not ok then
         ngx.log(ngx.ERR, "zero counts will not be tidied away: ", err)

@@ -5,6 +5,7 @@
 -- Unknown names live in a dict of their own, where a flood of them can push out nothing else.
 local cjson = require "cjson.safe"
 local counts = require "hostel.counts"
+local reconnects = require "hostel.reconnects"
 local settings = require "hostel.settings"
 
 local find_in = ngx.re.find
@@ -23,7 +24,9 @@ local COMPLAIN_EVERY_S = 10
 
 local STATES = { running = true, held = true, failed = true, disabled = true, deleted = true }
 local TEXTS = { "domain", "state", "host", "https_host", "access_log" }
-local NUMBERS = { "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_held" }
+local NUMBERS = {
+    "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_held", "spread_from", "spread_s",
+}
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
@@ -81,6 +84,7 @@ function _M.decode(raw)
         return nil, "bad value of " .. fault
     end
     record.raw = raw
+    record.spread_until = reconnects.find_end(record)
     if record.state == "running" then
         record.address, record.port = split_endpoint(record.endpoint)
         if not record.address then

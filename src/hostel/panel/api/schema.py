@@ -22,6 +22,16 @@ _RUNNING: dict[str, Any] = {
         "id": 42,
         "command": _COMMAND,
         "domains": [{"domain_name": "xanthippe.example.com", "enabled": True}],
+        "reload_strategy": "overlap",
+        "start_deadline_s": 60.0,
+        "drain_s": 30.0,
+        "websocket_drain_s": 30.0,
+        "grace_s": 10.0,
+        "ws_spread_s": 10.0,
+        "read_timeout_s": 300,
+        "websocket_timeout_s": 3600,
+        "always_on": False,
+        "expose_token": False,
         "state": "running",
         **_NO_TROUBLE,
         "deploy": {"revision": 7, "phase": "done", **_NO_TROUBLE},
@@ -117,15 +127,17 @@ get_website = extend_schema(
 
 change_website = extend_schema(
     operation_id="websites_partial_update",
-    summary="Enable, disable or give another command",
+    summary="Enable, disable, give another command or other settings",
     description="A new command starts beside the old one, which serves until the new one accepts; where the new one "
-    "fails, the old one goes on serving and `webapp.deploy` says why. The whole object may be sent back.",
+    "fails, the old one goes on serving and `webapp.deploy` says why. Times and limits hold at once, without a new "
+    "run. Either all of a change is taken or, with 400, nothing. The whole object may be sent back.",
     tags=["websites"],
     parameters=[_USERNAME, _DOMAIN],
     request=shapes.WebsiteChange,
     examples=[
         OpenApiExample("Disable", value={"enabled": False}, request_only=True),
         OpenApiExample("Another command", value={"webapp": {"command": _COMMAND}}, request_only=True),
+        OpenApiExample("More time for requests", value={"webapp": {"drain_s": 120}}, request_only=True),
     ],
     responses={200: _website("As it is now"), **_EMPTY, **_REFUSALS, **_NOT_FOUND},
 )

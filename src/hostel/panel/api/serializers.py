@@ -1,6 +1,7 @@
 """Shapes: what a request may look like, and how a website is shown. Keys and their order are part of the API."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
 from hostel.wire.errors import Reason
 from hostel.wire.names import InvalidName, canonical_domain, check_command, check_user_domain
-from hostel.wire.website import Phase, State
+from hostel.wire.website import Phase, ReloadStrategy, State
 
 _REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
     f"`{reason.value}`" for reason in Reason
@@ -24,14 +25,94 @@ class Switch(serializers.BooleanField):
     default_empty_html = serializers.empty
 
 
-class WebappRequest(serializers.Serializer[Any]):
-    command = serializers.CharField(
+_WRONG_NUMBER = ("invalid", "min_value", "max_value", "max_string_length")
+
+
+class Seconds(serializers.FloatField):
+    """A time within bounds. One sentence says what is accepted, whatever is wrong."""
+
+    def __init__(self, *, least: float, most: float, **options: Any) -> None:
+        sentence = f"Give a number of seconds from {least:g} to {most:g}."
+        wrong = dict.fromkeys(_WRONG_NUMBER, sentence)
+        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if isinstance(data, bool) or not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
+class WholeSeconds(serializers.IntegerField):
+    """As Seconds, without fractions."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        sentence = f"Give a whole number of seconds from {least} to {most}."
+        wrong = dict.fromkeys(_WRONG_NUMBER, sentence)
+        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
+
+
+def _command(**options: Any) -> serializers.CharField:
+    return serializers.CharField(
         trim_whitespace=False,
         help_text="Run by bash in the user's home, as it is; must listen on the unix socket `$DOMAIN_SOCKET`.",
+        **options,
+    )
+
+
+class WebappChange(serializers.Serializer[Any]):
+    """What may be set, each key for itself; what is left out stays as it is."""
+
+    command = _command(required=False)
+    reload_strategy = serializers.ChoiceField(
+        required=False,
+        choices=[strategy.value for strategy in ReloadStrategy],
+        error_messages={"invalid_choice": 'Give "overlap" or "replace".'},
+        help_text="`overlap` (default): the new run starts beside the old one. `replace`: requests are held, the old "
+        "run ends, then the new one starts; for bots and single writers.",
+    )
+    start_deadline_s = Seconds(
+        least=1,
+        most=600,
+        required=False,
+        help_text="How long a new run may take until it accepts. Default: as `hostel.toml` says.",
+    )
+    drain_s = Seconds(
+        least=0, most=600, required=False, help_text="How long plain requests of an old run may go on. Default 30."
+    )
+    websocket_drain_s = Seconds(
+        least=0, most=86_400, required=False, help_text="The same for WebSockets and event streams. Default 30."
+    )
+    grace_s = Seconds(least=1, most=60, required=False, help_text="Between TERM and KILL. Default 10.")
+    ws_spread_s = Seconds(
+        least=0,
+        most=600,
+        required=False,
+        help_text="WebSockets that a switch closed may come back spread over this time. Default 10.",
+    )
+    read_timeout_s = WholeSeconds(
+        least=1,
+        most=3_600,
+        required=False,
+        help_text="A request ends when the website sends nothing for so long. Default 300.",
+    )
+    websocket_timeout_s = WholeSeconds(
+        least=1,
+        most=86_400,
+        required=False,
+        help_text="A WebSocket ends when neither side sends anything for so long. Default 3600.",
+    )
+    always_on = Switch(required=False, help_text="Started after a reboot without waiting for a visitor. Default false.")
+    expose_token = Switch(
+        required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
     )
 
     def validate_command(self, command: str) -> str:
         return _checked(check_command, command)
+
+
+class WebappRequest(WebappChange):
+    command = _command()
 
 
 class WebsiteCreation(serializers.Serializer[Any]):
@@ -55,7 +136,7 @@ class WebsiteChange(serializers.Serializer[Any]):
 
     domain_name = serializers.CharField(required=False, help_text="Cannot be changed; may be sent as it is.")
     enabled = Switch(required=False)
-    webapp = WebappRequest(required=False)
+    webapp = WebappChange(required=False)
 
     def validate_domain_name(self, domain_name: str) -> str:
         website: Website = self.context["website"]
@@ -64,6 +145,12 @@ class WebsiteChange(serializers.Serializer[Any]):
                 "The domain of a website cannot be changed. Delete it and create another one.", code="immutable"
             )
         return domain_name
+
+
+def wanted_by(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a Website that a checked request sets."""
+    enabled = {"enabled": sent["enabled"]} if "enabled" in sent else {}
+    return {**enabled, **sent.get("webapp", {})}
 
 
 def _checked(check: Callable[[str], str], text: str) -> str:
@@ -94,6 +181,16 @@ class WebappShown(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     command = serializers.CharField(help_text="Exactly as it was sent.")
     domains = DomainShown(many=True)
+    reload_strategy = serializers.ChoiceField(choices=[strategy.value for strategy in ReloadStrategy])
+    start_deadline_s = serializers.FloatField()
+    drain_s = serializers.FloatField()
+    websocket_drain_s = serializers.FloatField()
+    grace_s = serializers.FloatField()
+    ws_spread_s = serializers.FloatField()
+    read_timeout_s = serializers.IntegerField()
+    websocket_timeout_s = serializers.IntegerField()
+    always_on = serializers.BooleanField()
+    expose_token = serializers.BooleanField()
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
     reason = serializers.CharField(allow_null=True, help_text=_REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
@@ -153,6 +250,7 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
             "id": website.pk,
             "command": website.command,
             "domains": [{"domain_name": website.domain_name, "enabled": website.enabled}],
+            **website.own_settings,
             "state": condition.state.value,
             **_shown_trouble(condition.trouble),
             "deploy": {

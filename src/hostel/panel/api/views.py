@@ -19,7 +19,7 @@ from hostel.panel.api import schema
 from hostel.panel.api.authentication import user_of
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.permissions import IsThatUser
-from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown
+from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Condition
 from hostel.panel.websites.models import DomainExists, Website
@@ -70,13 +70,10 @@ class Websites(OwnersView):
     def post(self, request: Request, username: str) -> Response:
         serializer = WebsiteCreation(data=request.data, context={"owner": self.owner})
         serializer.is_valid(raise_exception=True)
-        wanted = serializer.validated_data
+        sent = serializer.validated_data
         try:
             website, condition = deploy.create(
-                owner=self.owner,
-                domain_name=wanted["domain_name"],
-                command=wanted["webapp"]["command"],
-                enabled=wanted["enabled"],
+                owner=self.owner, domain_name=sent["domain_name"], wanted=wanted_by(sent)
             )
         except DomainExists as error:
             raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
@@ -94,9 +91,7 @@ class WebsiteDetail(OwnersView):
         website = self.get_website(domain_name)
         serializer = WebsiteChange(data=request.data, context={"website": website})
         serializer.is_valid(raise_exception=True)
-        wanted = serializer.validated_data
-        command = wanted.get("webapp", {}).get("command")
-        return self.answer(website, deploy.change(website, enabled=wanted.get("enabled"), command=command))
+        return self.answer(website, deploy.change(website, wanted_by(serializer.validated_data)))
 
     @schema.delete_website
     def delete(self, request: Request, username: str, domain_name: str) -> Response:

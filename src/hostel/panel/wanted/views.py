@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
 from hostel.panel.accounts.models import User
-from hostel.panel.wanted.models import Kind, Tombstone, current_version
+from hostel.panel.wanted.models import Kind, Tombstone, begin_epoch_after, current_version
 from hostel.panel.websites.models import Website
 from hostel.wire.codec import to_jsonable
 from hostel.wire.website import Version, Wanted
@@ -19,10 +19,16 @@ def wanted(request: HttpRequest) -> JsonResponse:
     if not _is_agent(request.headers.get("Authorization", "")):
         raise Http404
     try:
-        known = Version(epoch=int(request.GET.get("epoch", "0")), revision=int(request.GET.get("revision", "0")))
+        known = _version(request, "epoch", "revision")
+        newest = _version(request, "newest_epoch", "newest_revision")
     except ValueError:
-        return JsonResponse({"code": "malformed_message", "message": "epoch and revision are integers."}, status=400)
+        return JsonResponse({"code": "malformed_message", "message": "epochs and revisions are integers."}, status=400)
+    begin_epoch_after(newest)
     return JsonResponse(to_jsonable(newer_than(known)))
+
+
+def _version(request: HttpRequest, epoch: str, revision: str) -> Version:
+    return Version(epoch=int(request.GET.get(epoch, "0")), revision=int(request.GET.get(revision, "0")))
 
 
 @transaction.atomic
@@ -37,8 +43,8 @@ def newer_than(known: Version) -> Wanted:
         version=version,
         tenants=tuple(user.spec(epoch=epoch, api_token=user.token_to_repeat) for user in users),
         websites=tuple(website.spec(epoch=epoch) for website in websites),
-        deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after, epoch=epoch),
-        deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after, epoch=epoch),
+        deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after),
+        deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after),
     )
 
 

@@ -3,29 +3,39 @@
 A lost message to the agent is made good by its pull, so none of these fails because the agent is away.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
 
 from hostel.panel import agent
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, condition_of, unreported
-from hostel.panel.websites.models import Website
-from hostel.wire.errors import HostelError, UnknownTenant, UnknownWebsite, WebsiteDisabled
+from hostel.panel.websites.models import DomainExists, Website
+from hostel.wire.errors import DomainTaken, HostelError, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
 from hostel.wire.website import WebsiteReport
 
 log = structlog.get_logger(__name__)
 
 
-def create(*, owner: User, domain_name: str, command: str, enabled: bool) -> tuple[Website, Condition]:
-    """Raises DomainExists."""
-    website = Website.objects.add(owner=owner, domain_name=domain_name, command=command, enabled=enabled)
+def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple[Website, Condition]:
+    """Raises DomainExists, also where only the agent knows of that website: after a restore of the database."""
+    website = Website.objects.add(owner=owner, domain_name=domain_name, wanted=wanted)
     log.info("website created", website=website.canonical_name, revision=website.revision)
-    return website, _deploy(website)
+    try:
+        return website, _deploy(website)
+    except DomainTaken as error:
+        website.withdraw()
+        raise DomainExists from error
 
 
-def change(website: Website, *, enabled: bool | None, command: str | None) -> Condition:
-    """Where nothing differs nothing is started, and the answer is how the website is."""
-    if not website.change(enabled=enabled, command=command):
+def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
+    """Where nothing differs nothing is started, and the answer is how the website is.
+
+    Raises DoesNotExist where the website was deleted before the change was done.
+    """
+    if not website.change(wanted):
         return look_at(website)
     log.info("website changed", website=website.canonical_name, revision=website.revision)
     return _deploy(website)
@@ -41,12 +51,16 @@ def delete(website: Website) -> None:
 
 
 def reload(website: Website) -> Condition:
-    """Start the command anew. Raises the agent's error: unlike a change, a reload leaves nothing to catch up on."""
+    """Start the command anew. Raises the agent's error: unlike a change, a reload leaves nothing to catch up on.
+
+    Raises DoesNotExist where the website was deleted before the new run served.
+    """
     if not website.enabled:
         raise WebsiteDisabled
     try:
         report = agent.reload_website(website.canonical_name)
-    except UnknownWebsite:  # created while the agent was away, and not pulled yet
+    except UnknownWebsite:  # deleted meanwhile; or created while the agent was away, and not pulled yet
+        website.refresh_from_db()
         report = _put(website)
     return condition_of(website, report)
 
@@ -72,6 +86,10 @@ def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Con
 def _deploy(website: Website) -> Condition:
     try:
         return condition_of(website, _put(website))
+    except UnknownWebsite as error:  # the agent has seen its tombstone
+        raise Website.DoesNotExist from error
+    except DomainTaken:
+        raise
     except HostelError as error:
         return _note(website, error)
 

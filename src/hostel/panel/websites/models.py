@@ -1,6 +1,7 @@
 """Websites as their owners want them. How they really are, the agent knows: see `condition.py`."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
@@ -8,11 +9,27 @@ from django.db import IntegrityError, models, transaction
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.errors import Refusal
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
+from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
-from hostel.wire.website import Version, WebsiteSpec
 
 if TYPE_CHECKING:
     from hostel.panel.accounts.models import User
+
+
+# What an owner may set beside `enabled` and `command`, as WebsiteSpec calls it.
+SETTINGS: dict[str, type] = {
+    "reload_strategy": str,
+    "start_deadline_s": float,
+    "drain_s": float,
+    "websocket_drain_s": float,
+    "grace_s": float,
+    "ws_spread_s": float,
+    "read_timeout_s": int,
+    "websocket_timeout_s": int,
+    "always_on": bool,
+    "expose_token": bool,
+}
+CHANGEABLE = ("enabled", "command", *SETTINGS)
 
 
 class DomainExists(Refusal):
@@ -29,17 +46,16 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
         except InvalidName:
             return None
 
-    def add(self, *, owner: "User", domain_name: str, command: str, enabled: bool) -> "Website":
-        """A new website, in one transaction with its version. Raises DomainExists."""
+    def add(self, *, owner: "User", domain_name: str, wanted: Mapping[str, Any]) -> "Website":
+        """A new website, in one transaction with its version. `wanted` holds CHANGEABLE fields. Raises DomainExists."""
         try:
             with transaction.atomic():
                 return self.create(
                     owner=owner,
                     domain_name=domain_name,
                     canonical_name=canonical_domain(domain_name),
-                    command=command,
-                    enabled=enabled,
                     revision=advance().revision,
+                    **wanted,
                 )
         except IntegrityError as error:
             raise DomainExists from error
@@ -54,6 +70,20 @@ class Website(models.Model):
     revision = models.BigIntegerField(db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    # Defaults as WebsiteSpec has them, in the database too: the panel of before an upgrade adds rows without them.
+    reload_strategy = models.CharField(
+        max_length=10, default=ReloadStrategy.OVERLAP.value, db_default=ReloadStrategy.OVERLAP.value
+    )
+    start_deadline_s = models.FloatField(null=True, default=None)  # None: limits.start_deadline_s of hostel.toml
+    drain_s = models.FloatField(default=30.0, db_default=30.0)
+    websocket_drain_s = models.FloatField(default=30.0, db_default=30.0)
+    grace_s = models.FloatField(default=10.0, db_default=10.0)
+    ws_spread_s = models.FloatField(default=10.0, db_default=10.0)
+    read_timeout_s = models.IntegerField(default=300, db_default=300)
+    websocket_timeout_s = models.IntegerField(default=3600, db_default=3600)
+    always_on = models.BooleanField(default=False, db_default=False)
+    expose_token = models.BooleanField(default=False, db_default=False)
+
     objects = WebsiteQuerySet.as_manager()
 
     class Meta:
@@ -62,16 +92,21 @@ class Website(models.Model):
     def __str__(self) -> str:
         return self.domain_name
 
-    def change(self, *, enabled: bool | None = None, command: str | None = None) -> bool:
-        """Want something else. Returns False, and leaves the version alone, where nothing differs."""
+    def change(self, wanted: Mapping[str, Any]) -> bool:
+        """Want other values of CHANGEABLE fields. Returns False, and leaves the version alone, where nothing differs.
+
+        Raises DoesNotExist where the website was deleted meanwhile.
+        """
         with transaction.atomic():
-            self.refresh_from_db(fields=["enabled", "command", "revision"])
-            wanted = (self.enabled if enabled is None else enabled, self.command if command is None else command)
-            if wanted == (self.enabled, self.command):
+            self.refresh_from_db(fields=[*CHANGEABLE, "revision"])
+            now = {"enabled": self.enabled, "command": self.command, **self.own_settings}
+            different = {name: value for name, value in wanted.items() if value != now[name]}
+            if not different:
                 return False
-            self.enabled, self.command = wanted
+            for name, value in different.items():
+                setattr(self, name, value)
             self.revision = advance().revision
-            self.save(update_fields=["enabled", "command", "revision"])
+            self.save(update_fields=[*different, "revision"])
         return True
 
     def remove(self) -> WireTombstone:
@@ -82,6 +117,10 @@ class Website(models.Model):
                 raise Website.DoesNotExist
             return Tombstone.objects.put_up(Kind.WEBSITE, self.canonical_name)
 
+    def withdraw(self) -> None:
+        """Take back a website that no agent has taken. No tombstone: it would hit whoever has that domain there."""
+        Website.objects.filter(pk=self.pk).delete()
+
     def spec(self, *, epoch: int) -> WebsiteSpec:
         limits = settings.HOSTEL_CONFIG.limits
         return WebsiteSpec(
@@ -90,12 +129,20 @@ class Website(models.Model):
             version=Version(epoch=epoch, revision=self.revision),
             enabled=self.enabled,
             command=self.command,
-            start_deadline_s=limits.start_deadline_s,
             limits=limits.site(),
+            **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
         )
 
     def current_spec(self) -> WebsiteSpec:
         return self.spec(epoch=current_version().epoch)
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """SETTINGS as they are in force."""
+        own = {name: getattr(self, name) for name in SETTINGS}
+        if self.start_deadline_s is None:
+            own["start_deadline_s"] = settings.HOSTEL_CONFIG.limits.start_deadline_s
+        return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
 
     @property
     def url(self) -> str:

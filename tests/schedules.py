@@ -1,0 +1,540 @@
+"""Schedules of deeds and deaths against a real platform, and the checker of what must hold whatever dies when.
+
+`Arena` takes a platform's agent and logger over from its supervisor and keeps websites under light traffic beside the
+one that the schedules are about. `Arena.run(seed)` plays one schedule and says what was wrong:
+
+1. An answer for a host comes from a run of its owner, and from none that an acknowledged change has replaced.
+2. What the API has acknowledged is what the world converges to, within CONVERGE_S.
+3. An enabled website has one live run outside a drain, a disabled or deleted one has none.
+4. No request to another website fails, and none to the website itself while it is meant to serve.
+5. After a deletion nothing is left: no process, cgroup, mount, interface, socket directory, FIFO, bundle, runc state.
+6. Each answered request is logged once, in its own website's log.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from hostel.agent import cgroup
+from hostel.agent.installation import PANEL_NUMBER
+from hostel.supervisor.__main__ import hostel_parts
+from live import SITES, Platform, User
+from schedule_history import Answer, History, LogReader, Traffic
+from schedule_parts import MortalPart
+from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, Deed, Schedule, Stage, plan_schedule
+
+CONVERGE_S = 10.0
+_FIRE_S = 2.0  # a deed may be answered before its background work has passed the place
+_STEP_S = 0.05
+
+
+@dataclass
+class Outcome:
+    schedule: Schedule
+    violations: list[str] = field(default_factory=list)
+    requests: int = 0
+    took_s: float = 0.0
+    converged_s: float = 0.0  # the longest of its two waits
+
+
+@dataclass
+class Subject:
+    """The website of a schedule as the API has acknowledged it."""
+
+    label: str
+    history: History
+    exists: bool = False
+    enabled: bool = False
+    is_broken: bool = False
+    version: int = 0
+
+    @property
+    def command(self) -> str:
+        return "exit 3" if self.is_broken else f"exec python3 witness.py {self.label}-v{self.version}"
+
+
+class Arena:
+    """One platform, whose agent and logger this process starts. Made by `arena`."""
+
+    def __init__(self, platform: Platform, owner: User, agent: Sequence[str] | None = None) -> None:
+        self.platform = platform
+        self.owner = owner
+        argv = {part.name: part.argv for part in hostel_parts(platform.paths)}
+        self._is_true = agent is None
+        log, runc = platform.paths.log, platform.paths.run / "runc"
+        self.agent = MortalPart("agent", agent or argv["agent"], log / "agent.log", runc)
+        self.logger = MortalPart("logger", argv["logger"], log / "logger.log", runc)
+        self.others: list[tuple[Traffic, LogReader]] = []
+        headers = {"Authorization": f"Token {owner.token}"}
+        base = f"{platform.panel_url}api/v1/user/{owner.name}/"
+        self.api = httpx.AsyncClient(base_url=base, headers=headers, verify=platform.tls(), timeout=90, trust_env=False)
+        self._sockets = {
+            name: httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=str(directory / "agent.sock"), limits=_NO_POOL),
+                base_url="http://agent",
+                timeout=5,
+            )
+            for name, directory in (("panel", platform.paths.agent_for_panel), ("root", platform.paths.agent_for_root))
+        }
+
+    @property
+    def hits(self) -> Counter[str]:
+        return self.agent.hits + self.logger.hits
+
+    # -- its life
+
+    async def begin(self, others: Sequence[tuple[User, str]]) -> None:
+        """Take over from the supervisor, which dies and takes nothing along."""
+        platform = self.platform
+        await asyncio.to_thread(self._take_over)
+        await self.logger.start()
+        await self.agent.start()
+        for owner, label in others:
+            history = History(label)
+            history.begin_duty(time.monotonic())
+            log = LogReader(self._log_of(owner.name, label), label)
+            host = f"{label}.{platform.domain}"
+            self.others.append((Traffic(history, host=host, port=platform.http_port, seed=0), log))
+
+    def _take_over(self) -> None:
+        parts = {name: self.platform.part_pid(name) for name in ("agent", "logger")}
+        os.kill(self.platform.supervisor_pid, signal.SIGKILL)
+        self.platform.forget_supervisor()
+        for pid in parts.values():
+            os.kill(pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """The platform is whole again: a supervisor, and the parts that it knows."""
+        for traffic, _ in self.others:
+            await traffic.end()
+        await self.api.aclose()
+        for client in self._sockets.values():
+            await client.aclose()
+        await self.logger.release()
+        await (self.agent.release() if self._is_true else self.agent.end())
+        await asyncio.to_thread(self.platform.up)
+
+    # -- one schedule
+
+    async def run(self, seed: int) -> Outcome:
+        schedule = plan_schedule(seed)
+        outcome = Outcome(schedule)
+        label = f"s{seed % 3}-{self.owner.name}"
+        subject = Subject(label, History(label))
+        log = LogReader(self._log_of(self.owner.name, label), label)
+        began = time.monotonic()
+        others_before = [len(traffic.history.answers) for traffic, _ in self.others]
+        traffic = Traffic(
+            subject.history, host=f"{label}.{self.platform.domain}", port=self.platform.http_port, seed=seed
+        )
+        try:
+            if schedule.logger:
+                await self.logger.replace(schedule.logger)
+            for stage in schedule.stages:
+                outcome.violations += await self._play(stage, subject)
+            if self.agent.armed or self.logger.armed:  # not hit; it shall not be hit by the check
+                await self._disarm()
+            outcome.violations += await self._converge(subject, log, outcome)
+            if subject.exists:
+                outcome.violations += await self._do(Deed.DELETE, subject)
+                outcome.violations += await self._converge(subject, log, outcome)
+        finally:
+            await traffic.end()
+            if outcome.violations:
+                await self._clean_up(subject)
+        outcome.violations += subject.history.complaints()
+        outcome.violations += self._others_complaints(others_before)
+        outcome.violations += self.agent.complaints + self.logger.complaints
+        self.agent.complaints, self.logger.complaints = [], []
+        answered = [
+            traffic.history.answers[before:] for (traffic, _), before in zip(self.others, others_before, strict=True)
+        ]
+        outcome.requests = len(subject.history.answers) + sum(map(len, answered))
+        outcome.took_s = time.monotonic() - began
+        return outcome
+
+    async def _play(self, stage: Stage, subject: Subject) -> list[str]:
+        between = (lambda: self._put_to_sleep(subject)) if stage.is_asleep else None
+        await self.agent.replace(stage.fault, *([stage.recovery] if stage.recovery else []), between=between)
+        if not stage.is_hasty:
+            await self._until_agent_answers()
+        found = []
+        for deed in stage.deeds:
+            found += await self._do(deed, subject)
+        end = time.monotonic() + _FIRE_S
+        while self.agent.armed is not None and time.monotonic() < end:
+            await asyncio.sleep(_STEP_S)
+        return found
+
+    async def _disarm(self) -> None:
+        if self.agent.armed:
+            await self.agent.replace()
+        if self.logger.armed:
+            await self.logger.replace()
+
+    async def _do(self, deed: Deed, subject: Subject) -> list[str]:
+        """Do it through the API as a user would; returns what is wrong with the answer."""
+        try:
+            return await _DEEDS[deed](self, subject)
+        except httpx.HTTPError as error:
+            return [f"{deed.value}: the API did not answer: {error!r}"]
+
+    # -- deeds
+
+    async def create(self, subject: Subject) -> list[str]:
+        subject.history.end_silence(time.monotonic())
+        subject.version += 1
+        subject.exists, subject.enabled, subject.is_broken = True, True, False
+        body = {"domain_name": self._domain(subject), "enabled": True, "webapp": {"command": subject.command}}
+        return self._note_change(subject, "create", await self.api.post("websites/", json=body), expected=201)
+
+    async def change(self, subject: Subject) -> list[str]:
+        subject.history.end_silence(time.monotonic())
+        subject.version += 1
+        subject.enabled, subject.is_broken = True, False
+        body = {"enabled": True, "webapp": {"command": subject.command}}
+        return self._note_change(subject, "change", await self.api.patch(self._path(subject), json=body), expected=200)
+
+    async def break_(self, subject: Subject) -> list[str]:
+        subject.is_broken = True
+        response = await self.api.patch(self._path(subject), json={"webapp": {"command": subject.command}})
+        if response.status_code != 200:
+            return [f"break: {response.status_code} {response.text[:200]}"]
+        return []
+
+    async def disable(self, subject: Subject) -> list[str]:
+        subject.history.end_duty(time.monotonic())
+        subject.enabled = False
+        response = await self.api.patch(self._path(subject), json={"enabled": False})
+        if response.status_code != 200:
+            return [f"disable: {response.status_code} {response.text[:200]}"]
+        webapp = response.json()["webapp"]
+        if webapp["state"] == "disabled" and webapp["deploy"]["phase"] == "done":
+            subject.history.begin_silence(time.monotonic())
+        return []
+
+    async def delete(self, subject: Subject) -> list[str]:
+        subject.history.end_duty(time.monotonic())
+        subject.exists = False
+        response = await self.api.delete(self._path(subject))
+        return [] if response.status_code == 204 else [f"delete: {response.status_code} {response.text[:200]}"]
+
+    async def recreate(self, subject: Subject) -> list[str]:
+        return [*await self.delete(subject), *await self.create(subject)]
+
+    async def reload(self, subject: Subject) -> list[str]:
+        seen = subject.history.runs_seen()
+        response = await self.api.post(f"{self._path(subject)}reload/")
+        if response.status_code == 200:
+            subject.history.retired.append((time.monotonic(), seen))
+        return (
+            [] if response.status_code in (200, 202, 503) else [f"reload: {response.status_code} {response.text[:200]}"]
+        )
+
+    async def two_reloads(self, subject: Subject) -> list[str]:
+        first, second = await asyncio.gather(self.reload(subject), self.reload(subject))
+        return first + second
+
+    async def delete_amid_reload(self, subject: Subject) -> list[str]:
+        reload = asyncio.create_task(self.api.post(f"{self._path(subject)}reload/"))
+        await asyncio.sleep(0.05)
+        found = await self.delete(subject)
+        await reload  # however it ends: its website is gone
+        return found
+
+    async def crash(self, subject: Subject) -> list[str]:
+        self._kill_processes(subject)
+        return []
+
+    async def tenant(self, subject: Subject) -> list[str]:
+        """As the panel does it, which repeats what was not acknowledged."""
+        name, epoch = f"t{time.monotonic_ns() % 10**9}", int(time.time())
+        spec = {"name": name, "version": {"epoch": epoch, "revision": 1}}
+        found = await self._repeat("PUT", name, spec)
+        return found + await self._repeat("DELETE", name, {"name": name, "version": {"epoch": epoch, "revision": 2}})
+
+    async def _repeat(self, method: str, name: str, message: dict[str, object]) -> list[str]:
+        end = time.monotonic() + CONVERGE_S
+        last = ""
+        while time.monotonic() < end:
+            try:
+                response = await self._sockets["panel"].request(method, f"/tenants/{name}", json=message)
+                if response.status_code == 200:
+                    return []
+                last = f"{response.status_code} {response.text[:200]}"
+            except httpx.HTTPError as error:
+                last = repr(error)
+            await asyncio.sleep(_STEP_S)
+        return [f"{method} of a tenant was not acknowledged within {CONVERGE_S:g} s: {last}"]
+
+    def _note_change(self, subject: Subject, what: str, response: httpx.Response, *, expected: int) -> list[str]:
+        """From here on a website that the API calls running must run, and be this version."""
+        if response.status_code != expected:
+            return [f"{what}: {response.status_code} {response.text[:200]}"]
+        now, webapp = time.monotonic(), response.json()["webapp"]
+        if webapp["state"] == "running" and webapp["deploy"]["phase"] in ("draining", "done"):
+            subject.history.versions.append((now, subject.version))
+            subject.history.begin_duty(now)
+        return []
+
+    def _put_to_sleep(self, subject: Subject) -> None:
+        self._kill_processes(subject)
+
+    def _kill_processes(self, subject: Subject) -> None:
+        """All of them at once, as the end of the machine does. A broken website does not come back from that."""
+        pids = [
+            pid
+            for record in self._run_records()
+            if record["website"] == self._domain(subject)
+            for pid in cgroup.processes(f"{self._installation_cgroup}/{record['number']}/{record['run']}")
+        ]
+        subject.history.deaths.append(time.monotonic())
+        if subject.is_broken:
+            subject.history.end_duty(time.monotonic())
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        subject.history.deaths.append(time.monotonic())
+
+    # -- the checker
+
+    async def _converge(self, subject: Subject, log: LogReader, outcome: Outcome) -> list[str]:
+        """What is still wrong after CONVERGE_S, or nothing as soon as nothing is."""
+        began = time.monotonic()
+        while True:
+            found = await self._differences(subject, log)
+            took_s = time.monotonic() - began
+            if not found or took_s > CONVERGE_S:
+                outcome.converged_s = max(outcome.converged_s, took_s)
+                if not found and subject.exists and subject.enabled and not subject.is_broken:
+                    subject.history.begin_duty(time.monotonic())
+                return [f"after {CONVERGE_S:g} s: {each}" for each in found]
+            await asyncio.sleep(_STEP_S)
+
+    async def _differences(self, subject: Subject, log: LogReader) -> list[str]:
+        try:
+            found = await self._report_differences(subject)
+        except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
+            return [f"the agent or the API does not answer: {error!r}"]
+        found += self._log_differences(subject, log)
+        return found
+
+    async def _report_differences(self, subject: Subject) -> list[str]:
+        domain = self._domain(subject)
+        reports = {each["domain_name"]: each for each in (await self._root("/websites"))["websites"]}
+        panel = await self._root(f"/websites/www.{self.platform.domain}")
+        serving = {each["run"] for each in (*reports.values(), panel) if each["run"]}
+        found = self._machine_differences(serving)
+        row = await self.api.get(self._path(subject))
+        answer = await self._visit(domain)
+        report = reports.get(domain)
+        if not subject.exists:
+            if row.status_code != 404:
+                found.append(f"the API still shows the deleted website: {row.status_code}")
+            if report is not None:
+                found.append(f"the agent still has the deleted website: {report['state']}")
+            if answer.status != 404:
+                found.append(f"a visitor of the deleted website meets {answer}")
+            return found
+        if row.status_code != 200:
+            return [*found, f"the API lost the website: {row.status_code} {row.text[:100]}"]
+        shown = row.json()
+        if (shown["enabled"], shown["webapp"]["command"]) != (subject.enabled, subject.command):
+            found.append(f"the API lost an acknowledged change: {shown['enabled']}, {shown['webapp']['command']}")
+        if report is None:
+            return [*found, "the agent does not know the website"]
+        return found + _state_differences(subject, report, answer)
+
+    def _machine_differences(self, serving: set[str]) -> list[str]:
+        """Runs and tenants of which something is on this machine, against those that should be."""
+        numbers = {str(PANEL_NUMBER)}
+        numbers |= {str(json.loads(file.read_text())["number"]) for file in self.platform.paths.tenants.glob("*.json")}
+        found = []
+        for place, runs in self._runs_left().items():
+            if runs - serving:
+                found.append(f"{place} left of runs that do not serve: {', '.join(sorted(runs - serving))}")
+            if serving - runs:
+                found.append(f"{place} missing of serving runs: {', '.join(sorted(serving - runs))}")
+        for place, tenants in self._tenants_left().items():
+            if tenants - numbers:
+                found.append(f"{place} left of removed tenants: {', '.join(sorted(tenants - numbers))}")
+        return found
+
+    def _runs_left(self) -> dict[str, set[str]]:
+        paths, top = self.platform.paths, self._installation_cgroup
+        cgroups = {(number, run) for number in cgroup.children(top) for run in cgroup.children(f"{top}/{number}")}
+        return {
+            "bundles": _names(paths.runs),
+            "FIFOs": _names(paths.streams),
+            "runc's states": _names(paths.run / "runc"),
+            "cgroups": {run for _, run in cgroups},
+            "processes": {run for number, run in cgroups if cgroup.processes(f"{top}/{number}/{run}")},
+            "socket directories": {run for tenant in paths.sockets.iterdir() for run in _names(tenant)},
+        }
+
+    def _tenants_left(self) -> dict[str, set[str]]:
+        paths, prefix = self.platform.paths, f"h{self._installation_cgroup.rpartition('-')[2]}"
+        mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        return {
+            "cgroups": set(cgroup.children(self._installation_cgroup)),
+            "mounts": {Path(place).name for place in mounts if Path(place).parent == paths.sockets},
+            "socket directories": _names(paths.sockets),
+            "interfaces": {name[len(prefix) :] for name in os.listdir("/sys/class/net") if name.startswith(prefix)},
+            "account files": _names(paths.run / "accounts"),
+        }
+
+    def _log_differences(self, subject: Subject, log: LogReader) -> list[str]:
+        found = log.complaints(subject.history.answers)
+        for traffic, reader in self.others:
+            found += reader.complaints(traffic.history.answers)
+        return found
+
+    def _others_complaints(self, before: list[int]) -> list[str]:
+        """Of the answers since `before`, so that each is held against one schedule."""
+        found = []
+        for (traffic, _), count in zip(self.others, before, strict=True):
+            full = traffic.history
+            recent = History(full.label, answers=full.answers[count:], duties=full.duties)
+            found += [f"another website, {each}" for each in recent.complaints()]
+        return found
+
+    # -- looking
+
+    async def _visit(self, domain: str) -> Answer:
+        answer = Answer(began=time.monotonic(), ended=0.0, request_id="-")
+        transport = httpx.AsyncHTTPTransport()
+        async with httpx.AsyncClient(transport=transport, timeout=CONVERGE_S, trust_env=False) as client:
+            response = await client.get(f"http://127.0.0.1:{self.platform.http_port}/", headers={"Host": domain})
+        answer.status, answer.ended = response.status_code, time.monotonic()
+        if answer.status == 200:
+            answer.word = response.json()["word"]
+        return answer
+
+    async def _root(self, path: str) -> dict[str, list[dict[str, str]]]:
+        response = await self._sockets["root"].get(path)
+        response.raise_for_status()
+        return response.json()
+
+    async def _until_agent_answers(self) -> None:
+        end = time.monotonic() + CONVERGE_S
+        while time.monotonic() < end:
+            with contextlib.suppress(httpx.HTTPError, OSError):
+                await self._root("/health")
+                return
+            await asyncio.sleep(_STEP_S)
+
+    def _run_records(self) -> list[dict[str, object]]:
+        records = []
+        for file in self.platform.paths.runs.glob("*/run.json"):
+            with contextlib.suppress(OSError, ValueError):
+                records.append(json.loads(file.read_text()))
+        return records
+
+    @property
+    def _installation_cgroup(self) -> str:
+        return f"/hostel-{json.loads(self.platform.paths.installation_file.read_text())['id']}"
+
+    def _domain(self, subject: Subject) -> str:
+        return f"{subject.label}.{self.platform.domain}"
+
+    def _path(self, subject: Subject) -> str:
+        return f"websites/{self._domain(subject)}/"
+
+    def _log_of(self, username: str, label: str) -> Path:
+        return self.platform.paths.site_logs / username / f"{label}.{self.platform.domain}.server.log"
+
+    # -- after a violation
+
+    async def _clean_up(self, subject: Subject) -> None:
+        """What one schedule left must not be held against the next."""
+        with contextlib.suppress(httpx.HTTPError):
+            await self.api.delete(self._path(subject))
+        await self._until_agent_answers()
+        with contextlib.suppress(httpx.HTTPError, OSError, ValueError):
+            reports = (await self._root("/websites"))["websites"]
+            panel = await self._root(f"/websites/www.{self.platform.domain}")
+            serving = {each["run"] for each in (*reports, panel)}
+            await asyncio.to_thread(self._remove_all_but, serving)
+
+    def _remove_all_but(self, serving: set[str]) -> None:
+        top, paths = self._installation_cgroup, self.platform.paths
+        for number in cgroup.children(top):
+            for run in cgroup.children(f"{top}/{number}"):
+                if run not in serving:
+                    cgroup.kill_tree(f"{top}/{number}/{run}")
+        for directory in (paths.runs, paths.streams, paths.run / "runc", *paths.sockets.iterdir()):
+            for name in _names(directory) - serving:
+                shutil.rmtree(directory / name, ignore_errors=True)
+
+
+_NO_POOL = httpx.Limits(max_keepalive_connections=0)
+_DEEDS = {
+    Deed.CREATE: Arena.create,
+    Deed.CHANGE: Arena.change,
+    Deed.RELOAD: Arena.reload,
+    Deed.TWO_RELOADS: Arena.two_reloads,
+    Deed.BREAK: Arena.break_,
+    Deed.DISABLE: Arena.disable,
+    Deed.ENABLE: Arena.change,
+    Deed.DELETE: Arena.delete,
+    Deed.DELETE_AMID_RELOAD: Arena.delete_amid_reload,
+    Deed.RECREATE: Arena.recreate,
+    Deed.CRASH: Arena.crash,
+    Deed.TENANT: Arena.tenant,
+}
+
+
+def _state_differences(subject: Subject, report: dict, answer: Answer) -> list[str]:
+    """Of a website that the agent knows."""
+    state, phase = report["state"], report["deploy"]["phase"]
+    if not subject.enabled:
+        is_right = state == "disabled" and answer.status not in (200, 0)
+        return [] if is_right else [f"disabled, but the agent says {state} and a visitor meets {answer}"]
+    if subject.is_broken:
+        is_serving = state == "running" and answer.status == 200 and phase == "failed"
+        is_right = is_serving or (not subject.history.has_duty and state in ("failed", "backing_off"))
+        return [] if is_right else [f"broken: the agent says {state}, {phase}, and a visitor meets {answer}"]
+    is_right = (state, phase, answer.word) == ("running", "done", f"{subject.label}-v{subject.version}")
+    return [] if is_right else [f"version {subject.version}: the agent says {state}, {phase}; a visitor meets {answer}"]
+
+
+def _names(directory: Path) -> set[str]:
+    return {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
+
+
+@contextlib.asynccontextmanager
+async def arena(platform: Platform, users: Sequence[User], agent: Sequence[str] | None = None) -> AsyncIterator[Arena]:
+    """`users[0]` owns the websites of the schedules; each of `users` has one that nothing is done to."""
+    labels = [(user, f"steady-{user.name}") for user in users]
+    for user, label in labels:
+        await asyncio.to_thread(_start_steady, platform, user, label)
+    made = Arena(platform, users[0], agent)
+    await made.begin(labels)
+    try:
+        yield made
+    finally:
+        await made.end()
+
+
+def _start_steady(platform: Platform, user: User, label: str) -> None:
+    script = (SITES / "witness.py").read_text()
+    platform.hostel("shell", user.name, "--", "bash", "-c", "cat > witness.py", stdin=script)
+    created = platform.create(user, label, f"exec python3 witness.py {label}-v1")
+    assert created.json()["webapp"]["state"] == "running", created.text
+
+
+def table(hits: Counter[str]) -> str:
+    """How often each place was hit."""
+    places = (*PLACES, *RECOVERY_PLACES, *LOGGER_PLACES)
+    width = max(map(len, places))
+    return "\n".join(f"{place:<{width}}  {hits[place]:>5}" for place in places)
