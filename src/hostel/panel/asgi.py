@@ -1,6 +1,7 @@
 """The panel as an ASGI application: bodies bounded, static files from their packages, Django for the rest."""
 
 import os
+import sqlite3
 from pathlib import Path
 from wsgiref.headers import Headers
 
@@ -12,7 +13,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "hostel.panel.settings"
 from django.core.asgi import get_asgi_application
 from servestatic import ServeStaticASGI
 
-from hostel.panel.settings import HOSTEL_IS_CONFIGURED, HOSTEL_PATHS
+from hostel.panel.settings import DATABASE_FILE, HOSTEL_IS_CONFIGURED, HOSTEL_PATHS
 from hostel.wire.errors import ConfigError
 
 BODY_LIMIT_BYTES = 1 << 20
@@ -78,4 +79,15 @@ def _make_application() -> ASGI3Application:
     return BoundedBodies(files)
 
 
+def _keep_open() -> sqlite3.Connection:
+    """A connection that never ends, so that none of a request's is the last one: the last one writes the log back into
+    the database and removes it, the next one makes it anew. That costs time, and on a full disk it fails even for those
+    who only read.
+    """
+    connection = sqlite3.connect(DATABASE_FILE, check_same_thread=False)
+    connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return connection
+
+
 application = _make_application()
+_open = _keep_open()

@@ -83,10 +83,11 @@ TEMPLATES = [
 # How long a change waits for another process's write lock before it is answered with 503; others go on meanwhile.
 BUSY_TIMEOUT_S = 5
 
+DATABASE_FILE = HOSTEL_PATHS.panel / "panel.sqlite3"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": HOSTEL_PATHS.panel / "panel.sqlite3",
+        "NAME": DATABASE_FILE,
         "OPTIONS": {
             # Take the write lock at BEGIN: a transaction that upgrades later may fail at once, whatever the timeout.
             "transaction_mode": "IMMEDIATE",

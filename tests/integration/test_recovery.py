@@ -1,0 +1,199 @@
+"""What once went wrong, or nearly: deeds that cross each other, and deaths between two steps of one."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from test_deaths import kill_agent, until
+
+from live import Platform, User, answering
+
+FLAKY = "test -e ok && exec python3 answer.py; exit 1"
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Platform]:
+    mortal = Platform()
+    try:
+        mortal.up()
+        yield mortal
+    finally:
+        mortal.remove()
+
+
+@pytest.fixture(scope="module")
+def gina(mortal: Platform) -> User:
+    return mortal.add_user_with_server("gina")
+
+
+def state(mortal: Platform, user: User, label: str) -> dict[str, object]:
+    with mortal.api(user) as api:
+        return dict(api.get(f"websites/{label}.{mortal.domain}/").json()["webapp"])
+
+
+def record(mortal: Platform, label: str) -> dict[str, object] | None:
+    with contextlib.suppress(FileNotFoundError):
+        return dict(json.loads((mortal.paths.websites / f"{label}.{mortal.domain}.json").read_text()))
+    return None
+
+
+def serving_pid(mortal: Platform, label: str) -> int:
+    shown = json.loads(mortal.hostel("website", "show", f"{label}.{mortal.domain}", "--json").stdout)
+    return int(json.loads((mortal.paths.runs / shown["run"] / "run.json").read_text())["process"]["pid"])
+
+
+def test_a_site_that_was_backing_off_comes_up_by_itself_after_the_agents_death(mortal: Platform, gina: User) -> None:
+    mortal.shell("gina", "touch ok")
+    mortal.create(gina, "gina", FLAKY)
+    mortal.shell("gina", "rm ok")
+    os.kill(serving_pid(mortal, "gina"), signal.SIGKILL)
+    until(lambda: mortal.get("gina").status_code == 502)  # so often that visitors are told
+    mortal.shell("gina", "touch ok")
+    kill_agent(mortal)
+    until(lambda: mortal.get("gina").status_code == 200)
+    mortal.delete(gina, "gina")
+
+
+def test_a_site_deleted_while_it_drains_does_not_come_back(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    with ThreadPoolExecutor(1) as pool, mortal.api(gina) as api:
+        slow = pool.submit(mortal.get, "gina", "/slow?s=3")
+        time.sleep(0.3)
+        assert api.post(f"websites/gina.{mortal.domain}/reload/").status_code == 200
+        mortal.delete(gina, "gina")
+        assert slow.result().status_code == 200
+    until(lambda: not list(mortal.paths.runs.glob("*/run.json")) or not runs_of(mortal, "gina"))
+    assert record(mortal, "gina") is None
+    kill_agent(mortal)
+    assert mortal.get("gina").status_code == 404
+
+
+def runs_of(mortal: Platform, label: str) -> list[str]:
+    return [each.parent.name for each in mortal.paths.runs.glob("*/run.json") if f'"{label}.' in each.read_text()]
+
+
+def test_a_replaced_site_deleted_amid_a_slow_request_leaves_the_name_free(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering("old"), reload_strategy="replace")
+    with ThreadPoolExecutor(2) as pool, mortal.api(gina) as api:
+        slow = pool.submit(mortal.get, "gina", "/slow?s=4")
+        time.sleep(0.3)
+        reload = pool.submit(api.post, f"websites/gina.{mortal.domain}/reload/")
+        time.sleep(0.3)
+        mortal.delete(gina, "gina")
+        assert mortal.create(gina, "gina", answering("new")).json()["webapp"]["state"] == "running"
+        assert slow.result().status_code == 200
+        reload.result()
+    time.sleep(2.0)
+    assert mortal.get("gina").json()["word"] == "new"
+    assert record(mortal, "gina") is not None
+    mortal.delete(gina, "gina")
+
+
+def test_the_run_of_a_deleted_site_ends_although_the_agent_died(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    pid = serving_pid(mortal, "gina")
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(mortal.get, "gina", "/slow?s=4")
+        time.sleep(0.3)
+        mortal.delete(gina, "gina")
+        kill_agent(mortal)
+        assert slow.result().status_code == 200
+    until(lambda: not os.path.exists(f"/proc/{pid}") and not runs_of(mortal, "gina"))
+
+
+def test_one_tenants_limits_do_not_keep_the_agent_from_starting(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    file = mortal.paths.tenants / "gina.json"
+    kept = json.loads(file.read_text())
+    # Less CPU than its own website has, and less memory than is in use: version 1 of cgroups refuses both.
+    file.write_text(json.dumps(kept | {"limits": {"memory_bytes": 1 << 20, "pids": 1024, "cpu": 0.1}}))
+    kill_agent(mortal)
+    assert mortal.get("gina").status_code == 200
+    file.write_text(json.dumps(kept))
+    kill_agent(mortal)
+    mortal.delete(gina, "gina")
+
+
+def test_an_edge_that_hangs_amid_a_reload_wedges_nothing(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    domain = f"gina.{mortal.domain}"
+    stopped = [mortal.part_pid("edge"), *children(mortal.part_pid("edge"))]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = mortal.ask_agent("POST", f"/websites/{domain}/reload?wait_s=8")
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert answer.json()["deploy"]["phase"] in ("failed", "starting")
+    until(lambda: mortal.get("gina").status_code == 200)
+    before = mortal.get("gina").json()["run"]
+    with mortal.api(gina) as api:
+        until(lambda: api.post(f"websites/{domain}/reload/").json() == {"status": "OK"})
+    assert mortal.get("gina").json()["run"] != before
+    until(lambda: len(runs_of(mortal, "gina")) == 1, deadline_s=45)
+    now = mortal.get("gina").json()["run"]
+    kill_agent(mortal)
+    assert mortal.get("gina").json()["run"] == now
+    mortal.delete(gina, "gina")
+
+
+def children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+def test_a_site_created_disabled_is_answered_at_once(mortal: Platform, gina: User) -> None:
+    body = {"domain_name": f"gina.{mortal.domain}", "enabled": False, "webapp": {"command": answering()}}
+    began = time.monotonic()
+    with mortal.api(gina) as api:
+        created = api.post("websites/", json=body)
+        assert created.status_code == 201
+        assert (created.json()["webapp"]["state"], created.json()["webapp"]["deploy"]["phase"]) == ("disabled", "done")
+        changed = api.patch(f"websites/gina.{mortal.domain}/", json={"webapp": {"command": answering("later")}})
+        assert changed.status_code == 200
+        assert time.monotonic() - began < 5
+        assert mortal.get("gina").status_code == 503
+        assert api.patch(f"websites/gina.{mortal.domain}/", json={"enabled": True}).status_code == 200
+    assert mortal.get("gina").json()["word"] == "later"
+    mortal.delete(gina, "gina")
+
+
+def test_a_changed_budget_starts_no_new_run(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    before = mortal.get("gina").json()["run"]
+    with mortal.api(gina) as api:
+        changed = api.patch(f"websites/gina.{mortal.domain}/", json={"webapp": {"drain_s": 7}})
+        assert changed.status_code == 200
+        assert changed.json()["webapp"]["deploy"]["phase"] == "done"
+    assert mortal.get("gina").json()["run"] == before
+    mortal.delete(gina, "gina")
+
+
+def test_whoever_gets_a_name_next_sees_no_log_of_who_had_it(mortal: Platform) -> None:
+    former = mortal.add_user_with_server("hugo")
+    mortal.create(former, "hugo", "echo private >&2; exec python3 answer.py")
+    until(lambda: "private" in mortal.shell("hugo", "cat /var/log/hugo.*.error.log"))
+    mortal.hostel("user", "remove", "hugo", "--yes")
+    mortal.add_user("hugo")
+    assert mortal.shell("hugo", "ls /var/log") == ""
+
+
+def test_sites_that_never_listen_do_not_keep_others_from_starting(mortal: Platform, gina: User) -> None:
+    with ThreadPoolExecutor(9) as pool:
+        stuck = [pool.submit(mortal.create, gina, f"s{number}-gina", "sleep 600") for number in range(8)]
+        time.sleep(1.0)
+        other = mortal.add_user_with_server("ines")
+        began = time.monotonic()
+        assert mortal.create(other, "ines", answering()).json()["webapp"]["state"] == "running"
+        assert time.monotonic() - began < 12
+        for number in range(8):
+            mortal.delete(gina, f"s{number}-gina")
+        for answer in stuck:
+            answer.result()
+    mortal.delete(other, "ines")
