@@ -50,7 +50,9 @@ def test_the_distributions_python_is_enough(other: Platform) -> None:
     (name,) = other.shell("frank", "ls /opt/python").split()
     assert f"(python {name})" in other.shell("frank", PYTHONS)
     shown = other.shell("frank", "source virtualenvwrapper.sh; mkvirtualenv v2 >/dev/null; python -V; which python")
-    assert shown.split("\n")[:2] == [f"Python {name}.2", "/home/frank/.virtualenvs/v2/bin/python"]
+    version, path = shown.split("\n")[:2]
+    assert version.startswith(f"Python {name}.")
+    assert path == "/home/frank/.virtualenvs/v2/bin/python"
 
 
 def test_a_user_sees_no_other_home_process_or_log(platform: Platform, alice: User, bob: User) -> None:
@@ -80,7 +82,7 @@ def test_the_machine_is_shown_as_the_reference_has_it(platform: Platform, alice:
         "/home/alice/.virtualenvs",
     ]
     assert "git version" in shell("alice", "git --version")
-    assert "/opt/python/3." in shell("alice", "pip --version")
+    assert "(python 3." in shell("alice", "pip --version")
 
 
 def test_a_site_has_the_token_only_if_it_asks(platform: Platform, alice: User) -> None:
