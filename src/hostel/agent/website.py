@@ -144,12 +144,16 @@ class Website:
     def want(self, spec: WebsiteSpec) -> int:
         """Take over a newer spec, durably. Returns the ticket to `settle` on; a stale spec changes nothing.
 
+        A new run is started where the command would run differently, and where the last change failed or is under way:
+        changed times may be what it needs. Else they hold for the run that serves.
+
         Raises OSError if it cannot be kept; then nothing has changed.
         """
         before = self.spec
         if spec.version <= before.version or self._is_deleted:
             return self._asked
-        needs_run = spec.enabled and (not before.enabled or _runs_differently(spec, before))
+        is_undone = self.record.deploy.phase in (Phase.STARTING, Phase.FAILED)
+        needs_run = spec.enabled and (not before.enabled or is_undone or _runs_differently(spec, before))
         phase = Phase.STARTING if needs_run else Phase.DONE
         self._remember(replace(self.record, spec=spec, deploy=Deploy(version=spec.version, phase=phase)))
         failpoint.reach("website.want")
@@ -160,7 +164,7 @@ class Website:
         return self._ask_for_run(is_change=True) if needs_run else self._ask()
 
     def reload(self) -> int:
-        """Ask for a new run; one that is being started already is it. Returns the ticket. Raises OSError as `want`."""
+        """Ask for a new run; one that is being started already is it. Returns the ticket."""
         is_starting = self._asked > self._settled and self._runs_tried == self._runs_asked
         if is_starting and self.record.deploy.phase is Phase.STARTING and not self._interrupted.is_set():
             return self._asked
@@ -458,7 +462,8 @@ class Website:
         The panel is tried again in any case: nobody could mend it through the panel.
         """
         if self.record.deploy.phase is Phase.STARTING:
-            self._note_failure(replace(self.record.deploy, phase=Phase.FAILED, failure=failure))
+            deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
+            self._note(replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None))
         if self._serving is not None:
             return
         self._failure, self._is_route_due = failure, True
@@ -469,15 +474,6 @@ class Website:
             self._enter(State.BACKING_OFF)
         else:
             self._enter(State.FAILED)
-
-    def _note_failure(self, deploy: Deploy) -> None:
-        """A failure that a full disk keeps from being written is known for as long as the agent lives."""
-        record = replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None)
-        try:
-            self._remember(record)
-        except OSError as error:
-            log.error("website record could not be written", website=self.domain, error=str(error))
-            self.record = record
 
     async def _stop(self) -> None:
         await self._publish(RouteState.DISABLED)
@@ -572,8 +568,15 @@ class Website:
     def _note_deploy(self, phase: Phase, *, version: Version | None = None) -> None:
         """Record how far the last change has got; nothing if `version` is no longer the wanted one."""
         if version in (None, self.spec.version):
-            deploy = Deploy(version=self.spec.version, phase=phase)
-            self._remember(replace(self.record, deploy=deploy))
+            self._note(replace(self.record, deploy=Deploy(version=self.spec.version, phase=phase)))
+
+    def _note(self, record: WebsiteRecord) -> None:
+        """Keep what nobody was promised: if it cannot be written, it is known for as long as the agent lives."""
+        try:
+            self._remember(record)
+        except OSError as error:
+            log.error("website record could not be written", website=self.domain, error=str(error))
+            self.record = record
 
     def _remember(self, record: WebsiteRecord) -> None:
         """To disk first: what could not be kept is not taken for kept. Nothing is written of a deleted website."""
