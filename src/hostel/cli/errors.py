@@ -32,7 +32,7 @@ _HINTS = {
     "website_disabled": "the website's owner can enable it",
     "bad_configuration": "correct the file and run the command again",
     "malformed_message": "the running platform is of another version: stop it and run `{hostel} up` again",
-    "invalid_name": "give a name of that form",
+    "invalid_name": "run the command again with another name",
 }
 
 

@@ -79,9 +79,7 @@ def read_password(name: str, *, from_stdin: bool) -> str:
     if from_stdin:
         secret = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():
-        secret = getpass.getpass(f"Password for {name}: ")
-        if getpass.getpass("The same again: ") != secret:
-            raise CommandFailed("the two passwords differ", hint="run the command again")
+        secret = ask_password(name)
     else:
         raise CommandFailed(
             "there is no terminal to ask for the password",
@@ -89,6 +87,18 @@ def read_password(name: str, *, from_stdin: bool) -> str:
         )
     if not 0 < len(secret) <= PASSWORD_LENGTH_LIMIT:
         raise CommandFailed(f"the password must have 1 to {PASSWORD_LENGTH_LIMIT} characters", hint="choose another")
+    return secret
+
+
+def ask_password(name: str) -> str:
+    try:
+        secret = getpass.getpass(f"Password for {name}: ")
+        repeated = getpass.getpass("The same again: ")
+    except EOFError as error:  # Ctrl-D
+        say("")  # getpass left the cursor behind its question
+        raise CommandFailed("no password was given", hint="run the command again") from error
+    if repeated != secret:
+        raise CommandFailed("the two passwords differ", hint="run the command again")
     return secret
 
 

@@ -1,6 +1,10 @@
 """`hostel user` and `hostel token`: what reaches the panel's own commands."""
 
-from .conftest import AgentStandIn, Run
+import os
+import subprocess
+from collections.abc import Callable
+
+from .conftest import DEADLINE_S, AgentStandIn, Run
 
 ECHO = ["bash", "-c", 'printf "%s|" "$@"; cat; exit 5', "bash"]  # shows its arguments and its input
 
@@ -33,6 +37,24 @@ def test_without_a_terminal_a_password_must_be_given(hostel: Run, agent: AgentSt
     assert result.returncode == 1
     assert b"hint: give it on standard input: --password-stdin" in result.stderr
     assert agent.calls == []
+
+
+def test_an_end_of_input_instead_of_a_password_is_no_failure_of_hostel(
+    start: "Callable[..., subprocess.Popen[bytes]]",
+) -> None:
+    ours, theirs = os.openpty()
+    try:
+        asking = start("user", "add", "alice", stdin=theirs, start_new_session=True)
+        assert asking.stderr is not None
+        prompt = b"Password for alice: "
+        assert asking.stderr.read(len(prompt)) == prompt
+        os.write(ours, b"\x04")  # Ctrl-D
+        said = asking.stderr.read()
+        assert asking.wait(DEADLINE_S) == 1
+        assert said.split(b"\n")[1:] == [b"error: no password was given", b"hint: run the command again", b""]
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_an_empty_password_is_refused(hostel: Run, agent: AgentStandIn) -> None:

@@ -13,7 +13,7 @@ from django.test import Client
 from hostel.panel.wanted.models import Tombstone
 from hostel.panel.websites.models import Website
 from hostel.wire.codec import to_jsonable
-from hostel.wire.errors import DomainTaken, MalformedMessage, UnknownWebsite
+from hostel.wire.errors import DomainTaken, MalformedMessage, StaleSpec, UnknownWebsite
 from hostel.wire.website import Phase
 
 COMMAND = "/home/xanthippe/.virtualenvs/v/bin/uvicorn --uds $DOMAIN_SOCKET asyncdjango.asgi:application "
@@ -276,11 +276,12 @@ def test_a_domain_that_only_the_agent_knows_to_be_taken_is_refused_without_a_tra
     assert not Tombstone.objects.exists()
 
 
-def test_a_website_deleted_while_its_change_waits_is_not_found(owner, agent):
+@pytest.mark.parametrize("refusal", [UnknownWebsite, StaleSpec])
+def test_a_website_deleted_while_its_change_waits_is_not_found(owner, agent, refusal):
     """The agent has seen the tombstone: it refuses what is older."""
     owner.create()
     one = owner.websites_url + owner.domain + "/"
-    agent.refusal = UnknownWebsite()
+    agent.refusal = refusal()
     changed = owner.call("PATCH", one, {"webapp": {"command": "another"}})
     assert (changed.status_code, changed.content) == (404, b'{"detail":"Not found."}')
 

@@ -160,8 +160,11 @@ def test_as_a_process_it_migrates_and_ends_with_1_and_one_line_on_trouble(tmp_pa
     ), "no line of a log"
     key = tmp_path / "var/lib/hostel/panel/secret_key"
     assert key.stat().st_mode & 0o777 == 0o600
+    token = as_process("token", "create", "xanthippe", root=tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}\n", token.stdout)
+    assert token.stderr.startswith("The agent did not answer: "), "no line of a log here either"
     unknown = as_process("token", "create", "nobody", root=tmp_path)
-    assert (unknown.returncode, unknown.stdout, unknown.stderr) == (1, "", "There is no user 'nobody'.\n")
+    assert (unknown.returncode, unknown.stdout, unknown.stderr) == (1, "", "error: There is no user 'nobody'.\n")
 
 
 def test_the_database_is_in_wal_mode_and_syncs_fully(db):

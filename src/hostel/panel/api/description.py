@@ -10,12 +10,16 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 
 | status | codes |
 | --- | --- |
-| 400 | `required`, `blank`, `null`, `invalid`, `invalid_name`, `domain_exists`, `immutable`, `parse_error` |
+| 400 | `required`, `blank`, `null`, `invalid`, `invalid_choice`, `min_value`, `max_value`, `max_string_length` |
+| 400 | `null_characters_not_allowed`, `surrogate_characters_not_allowed` |
+| 400 | `invalid_name`, `domain_exists`, `immutable`, `parse_error`, `bad_request` |
 | 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `user_inactive` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
 | 404 | `not_found` |
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |
-| 409 | `deploy_failed`, `website_disabled` (of a reload) |
+| 409 | `deploy_failed`, `website_disabled` (of a reload), `domain_taken` (of a change) |
 | 429 | `throttled`; wait as many seconds as `Retry-After` says |
-| 500, 503, 507 | `fault`, `agent_unreachable`, `database_busy`, `database_full`, `database_unusable` |
+| 500 | `fault` |
+| 503 | `agent_unreachable`, `still_ending`, `database_busy`, `database_unusable`; wait as `Retry-After` says |
+| 507 | `database_full`, `storage_full` |
 """

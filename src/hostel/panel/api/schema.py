@@ -68,6 +68,10 @@ _REFUSALS: dict[int, OpenApiResponse] = {
     403: _error("Not your account, or not HTTPS", "You do not have permission to perform this action."),
     429: _error("Too many calls", "Request was throttled. Expected available in 3 seconds."),
 }
+_NOT_STORED: dict[int, OpenApiResponse] = {
+    503: _error("The database is busy; nothing was changed", "The database is busy. Nothing was changed."),
+    507: _error("The disk is full; nothing was changed", "The disk is full, so nothing was changed."),
+}
 _NOT_FOUND = {404: _error("You have no such website", "Not found.")}
 
 
@@ -114,7 +118,7 @@ create_website = extend_schema(
             request_only=True,
         )
     ],
-    responses={201: _website("Created"), **_TAKEN, **_REFUSALS},
+    responses={201: _website("Created"), **_TAKEN, **_REFUSALS, **_NOT_STORED},
 )
 
 get_website = extend_schema(
@@ -139,7 +143,7 @@ change_website = extend_schema(
         OpenApiExample("Another command", value={"webapp": {"command": _COMMAND}}, request_only=True),
         OpenApiExample("More time for requests", value={"webapp": {"drain_s": 120}}, request_only=True),
     ],
-    responses={200: _website("As it is now"), **_EMPTY, **_REFUSALS, **_NOT_FOUND},
+    responses={200: _website("As it is now"), **_EMPTY, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
 )
 
 delete_website = extend_schema(
@@ -148,7 +152,7 @@ delete_website = extend_schema(
     description="Files in your home stay as they are.",
     tags=["websites"],
     parameters=[_USERNAME, _DOMAIN],
-    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND},
+    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
 )
 
 reload_website = extend_schema(

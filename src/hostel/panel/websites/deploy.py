@@ -12,7 +12,7 @@ from hostel.panel import agent
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, condition_of, unreported
 from hostel.panel.websites.models import DomainExists, Website
-from hostel.wire.errors import DomainTaken, HostelError, UnknownTenant, UnknownWebsite, WebsiteDisabled
+from hostel.wire.errors import DomainTaken, HostelError, StaleSpec, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
 from hostel.wire.website import WebsiteReport
 
@@ -86,7 +86,7 @@ def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Con
 def _deploy(website: Website) -> Condition:
     try:
         return condition_of(website, _put(website))
-    except UnknownWebsite as error:  # the agent has seen its tombstone
+    except (UnknownWebsite, StaleSpec) as error:  # the agent has seen its tombstone
         raise Website.DoesNotExist from error
     except DomainTaken:
         raise

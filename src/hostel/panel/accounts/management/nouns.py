@@ -1,6 +1,7 @@
 """A command named for a noun, with verbs: `user add NAME`. Data goes to stdout, words to stderr, failure is exit 1."""
 
 import argparse
+import logging
 import sys
 from typing import Any
 
@@ -30,12 +31,13 @@ class NounCommand(BaseCommand):
             raise CommandError(str(trouble)) from error
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """As Django's, but an error is its sentence alone."""
+        """As Django's, but an error is its sentence alone, and the log is silent: what the person must know is said."""
+        logging.getLogger().setLevel(logging.ERROR)
         try:
             options = self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
             self.execute(**{key: value for key, value in vars(options).items() if key != "args"})
         except CommandError as error:
-            self.stderr.write(str(error), lambda text: text)
+            self.stderr.write(f"error: {error}", lambda text: text)
             sys.exit(1)
 
     def say(self, words: str) -> None:
