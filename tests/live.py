@@ -15,11 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
+from hostel.wire.codec import to_jsonable
 from hostel.wire.paths import Paths
 from hostel.wire.process import ProcessIdentity
 
@@ -27,6 +29,7 @@ HOSTEL = Path(sys.executable).with_name("hostel")
 SITES = Path(__file__).with_name("sites")
 ANSWER = SITES / "answer.py"
 PREFIX = "hostel-live-"
+OWNER = "owner.json"  # below the root: which process made it
 UP_DEADLINE_S = 60.0
 DOWN_DEADLINE_S = 60.0
 DOMAIN = "hostel.localhost"
@@ -45,6 +48,7 @@ class Platform:
     def __init__(self, *, settings: str = "") -> None:
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self.root.chmod(0o711)  # nginx's workers must get through
+        (self.root / OWNER).write_text(json.dumps(to_jsonable(ProcessIdentity.of(os.getpid()))))
         self.paths = Paths(self.root)
         self.http_port, self.https_port = free_port(), free_port()
         self.domain = DOMAIN
@@ -244,22 +248,35 @@ def sweep_leftovers() -> None:
     for root in Path("/tmp").glob(f"{PREFIX}*"):
         if _has_live_owner(root):
             continue
-        for part in ("edge", "agent", "logger"):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                record = json.loads((Paths(root).supervisor / f"{part}.json").read_text())
-                del record["argv"]
-                ProcessIdentity(**record).send(signal.SIGTERM)
-        time.sleep(1.0)
+        for process in [*_supervisors(root), *_parts(root)]:
+            process.send(signal.SIGTERM)
+            deadline = time.monotonic() + DOWN_DEADLINE_S
+            while process.is_alive() and time.monotonic() < deadline:
+                time.sleep(0.05)
         unmount_below(root)
         shutil.rmtree(root, ignore_errors=True)
 
 
 def _has_live_owner(root: Path) -> bool:
-    """Whether a supervisor of this root runs: then other tests are at work there."""
-    needle = os.fsencode(root)
+    """Whether the tests that made it are still at work. One that cannot be read is just being made."""
+    try:
+        return ProcessIdentity(**json.loads((root / OWNER).read_text())).is_alive()
+    except (OSError, ValueError, TypeError):
+        return time.time() - root.stat().st_mtime < UP_DEADLINE_S
+
+
+def _supervisors(root: Path) -> Iterator[ProcessIdentity]:
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
-            line = entry.read_bytes()
-            if b"hostel.supervisor" in line and needle in line:
-                return True
-    return False
+            arguments = entry.read_bytes().split(b"\0")
+            if b"hostel.supervisor" in arguments and os.fsencode(root) in arguments:
+                yield ProcessIdentity.of(int(entry.parent.name))
+
+
+def _parts(root: Path) -> Iterator[ProcessIdentity]:
+    """In the order in which they are stopped."""
+    for part in ("edge", "agent", "logger"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            record = json.loads((Paths(root).supervisor / f"{part}.json").read_text())
+            del record["argv"]
+            yield ProcessIdentity(**record)
