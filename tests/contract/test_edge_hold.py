@@ -193,7 +193,7 @@ def test_a_refused_post_waits_for_the_next_run(edge: RunningEdge, agent: Upstrea
     if is_gone:
         dead.path.unlink()
     edge.running(domain, dead)
-    upstream = edge.upstream("run-next", say_length)
+    upstream = edge.upstream(f"run-next-{is_gone:d}", say_length)
     body = b"z" * 300_000
     with in_background(lambda: edge.send("POST", domain, "/", body=body)) as response:
         wait_held(edge, domain)
@@ -202,7 +202,7 @@ def test_a_refused_post_waits_for_the_next_run(edge: RunningEdge, agent: Upstrea
         edge.running(domain, upstream)
         assert response().body == b"300000"
     assert [request.body for request in upstream.requests] == [body]
-    assert edge.bound("run-next") == (0, 0)
+    assert edge.bound(f"run-next-{is_gone:d}") == (0, 0)
 
 
 def test_a_refused_request_is_held_once_and_never_twice(edge: RunningEdge, agent: Upstream) -> None:

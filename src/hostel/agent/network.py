@@ -203,8 +203,8 @@ def _attach(installation: Installation, number: int) -> None:
     with IPRoute() as ip:
         index = ip.link_lookup(ifname=name)[0]
         ip.link("set", index=index, state="up")
-        with _ignore_existing():
-            ip.route("add", dst=f"{installation.address(number)}/32", oif=index, scope="link")
+        # An orphan of another installation may have left a route to this address: it must not take our packets.
+        ip.route("replace", dst=f"{installation.address(number)}/32", oif=index, scope="link")
 
 
 @contextlib.contextmanager

@@ -24,7 +24,9 @@ from hostel.wire.website import MIB, Limits, Version, Wanted, WebsiteSpec
 
 PANEL_VERSION = Version(epoch=0, revision=0)
 PANEL_TENANT_LIMITS = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)  # the panel and root's commands beside it
-_COMMAND = "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --no-access-log --lifespan off"
+_COMMAND = (
+    "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --ws none --no-access-log --lifespan off"
+)
 _PREPARE = "exec python -m hostel.panel prepare --newest {epoch}.{revision}"
 _PREPARE_DEADLINE_S = 120.0
 _PULL_DEADLINE_S = 20.0

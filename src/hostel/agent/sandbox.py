@@ -121,11 +121,15 @@ class Sandboxes:
         output = None
         try:
             record = await asyncio.to_thread(self._prepare, spec, tenant)
+            failpoint.reach("sandbox.prepared")
             output = make_streams(self._paths.streams, spec.streams)
             await self._logger.open(spec.run)
+            failpoint.reach("sandbox.announced")
             pid = await self._runc.start(spec.run, self._bundle(spec.run), stdout=output.stdout, stderr=output.stderr)
             failpoint.reach("sandbox.started")
-            return self._watch(self._remember(record, pid), tenant, output)
+            record = self._remember(record, pid)
+            failpoint.reach("sandbox.remembered")
+            return self._watch(record, tenant, output)
         except BaseException as error:
             cgroup.signal_all(f"{tenant.cgroup}/{spec.run}", signal.SIGKILL)
             await self._remove(spec.run, tenant, output)
@@ -147,16 +151,20 @@ class Sandboxes:
             output = open_streams(self._paths.streams, record.run)
         return self._watch(record, tenant, output)
 
+    async def terminate(self, sandbox: Sandbox, *, grace_s: float) -> bool:
+        """TERM to all its processes. Returns whether its PID 1 has ended, at once or within `grace_s`."""
+        if not sandbox.exit.done():
+            cgroup.signal_all(sandbox.cgroup, signal.SIGTERM)
+            failpoint.reach("sandbox.stop.termed")
+            await _within(sandbox.exit, grace_s)
+        return sandbox.exit.done()
+
     async def stop(self, sandbox: Sandbox, *, grace_s: float) -> None:
         """TERM to all its processes, KILL to what is left after `grace_s`, then remove every trace. Idempotent.
 
         Does not raise: what cannot be removed is logged, and found by the next agent.
         """
-        if not sandbox.exit.done():
-            cgroup.signal_all(sandbox.cgroup, signal.SIGTERM)
-            failpoint.reach("sandbox.stop.termed")
-            await _within(sandbox.exit, grace_s)
-        if not sandbox.exit.done():
+        if not await self.terminate(sandbox, grace_s=grace_s):
             log.warning("sandbox ignored TERM", run=sandbox.run, website=sandbox.record.website, grace_s=grace_s)
             cgroup.signal_all(sandbox.cgroup, signal.SIGKILL)
             if not await _within(sandbox.exit, _TERM_TO_KILL_CHECK_S):
@@ -258,11 +266,14 @@ class Sandboxes:
             await self._runc.delete(run)
         except SandboxFault as error:
             log.error("runc could not remove a run", run=run, error=str(error))
+        failpoint.reach("sandbox.remove.deleted")
         cgroup.remove(f"{tenant.cgroup}/{run}")
         await self._logger.close(run)
+        failpoint.reach("sandbox.remove.closed")
         if output is not None:
             output.close()
         remove_streams(self._paths.streams, run)
+        failpoint.reach("sandbox.remove.unstreamed")
         sockets.remove_run_directory(tenant.socket_directory / run)
         await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
 

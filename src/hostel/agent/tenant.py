@@ -111,12 +111,14 @@ class Tenant:
 
     def _ensure(self, member_pids: Sequence[int]) -> None:
         self._apply_limits()
+        failpoint.reach("tenant.ensure.cgroup")
         sockets.ensure_tenant_directory(self.socket_directory)
         _ensure_directory(self.log_directory, mode=0o775, owner=(0, edge_gid()))
         if self.name == SYSTEM_TENANT:
             _ensure_directory(self.home, mode=0o700, owner=(self.uid, self.uid))
         else:
             ensure_home(self.home, uid=self.uid)
+        failpoint.reach("tenant.ensure.home")
         self._namespace = network.ensure_namespace(self._installation, self.record.number, member_pids=member_pids)
 
     def update(self, *, version: Version, limits: Limits, api_token: str | None) -> None:

@@ -519,11 +519,19 @@ class Website:
             ended=sandbox.exit,
         )
         failpoint.reach("website.retire.drained")
-        if streams and self.spec.ws_spread_s and self._serving not in (None, sandbox):
-            # TERM closes them all in one instant: let the edge spread their coming back, before they do.
-            self._spread_from, self._is_route_due = time.time(), True
-            await self.settle(self._ask(), wait_s=_SPREAD_DEADLINE_S)
-        await self._parts.sandboxes.stop(sandbox, grace_s=self.spec.grace_s)
+        if streams:
+            await self._spread(sandbox)
+        if not await self._parts.sandboxes.terminate(sandbox, grace_s=self.spec.grace_s) and streams:
+            await self._spread(sandbox)  # those that TERM did not close
+        await self._parts.sandboxes.stop(sandbox, grace_s=0)
+
+    async def _spread(self, sandbox: Sandbox) -> None:
+        """The WebSockets of `sandbox` are about to be closed in one instant: let the edge spread their coming back."""
+        if self.spec.ws_spread_s and self._serving is not sandbox:
+            self._spread_from = time.time()
+            if self._serving is not None:
+                self._is_route_due = True
+                await self.settle(self._ask(), wait_s=_SPREAD_DEADLINE_S)
 
     async def _look(self, serving: Sandbox) -> None:
         """The edge could not connect to the serving run. If it accepts (again), say so: held requests try once more.

@@ -16,7 +16,7 @@ end
 -- Whether this request is to wait in @spread.
 function _M.is_due(entry)
     local spread_until = entry.spread_until
-    return spread_until ~= nil and var.websocket ~= "" and now() < spread_until
+    return spread_until ~= nil and now() < spread_until and var.websocket ~= ""
 end
 
 -- How long; never longer than the whole time, also where a clock was set back since the record was written.
