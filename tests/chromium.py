@@ -53,10 +53,14 @@ class Window:
 OpenWindow = Callable[..., Window]  # with Playwright's options of a browser context
 
 
-def launch(playwright: Playwright, home: Path) -> Browser:
-    return playwright.chromium.launch(
-        executable_path=program("chromium", package="chromium"), args=FLAGS, env={"HOME": str(home)}
-    )
+def launch(playwright: Playwright, home: Path, *, network: str) -> Browser:
+    """Chromium with this home directory, in the network namespace of this name."""
+    starter = home / "chromium"
+    chromium = program("chromium", package="chromium")
+    starter.write_text(f'#!/bin/sh\nexec nsenter --net=/run/netns/{network} {chromium} "$@"\n')
+    starter.chmod(0o755)
+    environment: dict[str, str | float | bool] = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    return playwright.chromium.launch(executable_path=starter, args=FLAGS, env=environment)
 
 
 def trust(ca_file: Path, home: Path) -> None:

@@ -7,21 +7,30 @@ from playwright.sync_api import Browser, Playwright, StorageState, sync_playwrig
 
 from chromium import DEADLINE_MS, OpenWindow, Window, launch, trust
 from live import Platform, User
+from quiet_network import quiet_network
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def playwright() -> Iterator[Playwright]:
-    """One a module: it runs an event loop in this thread, which Django and asyncio in later tests would stumble on."""
+    """Ends with this directory: its event loop is this thread's, where later tests with asyncio must find none."""
     with sync_playwright() as playwright:
         yield playwright
 
 
-@pytest.fixture(scope="module")
-def browser(platform: Platform, playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+@pytest.fixture(scope="package")
+def network(platform: Platform) -> Iterator[str]:
+    with quiet_network((platform.http_port, platform.https_port)) as name:
+        yield name
+
+
+@pytest.fixture(scope="package")
+def browser(
+    platform: Platform, playwright: Playwright, network: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """Trusts the installation's authority as a user's browser does once it was imported; no error is ignored."""
     home = tmp_path_factory.mktemp("home")
     trust(platform.ca_file, home)
-    with launch(playwright, home) as browser:
+    with launch(playwright, home, network=network) as browser:
         yield browser
 
 
@@ -48,7 +57,7 @@ def window(open_window: OpenWindow) -> Window:
     return open_window()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def bobs_cookies(platform: Platform, bob: User, browser: Browser) -> StorageState:
     """As after a login, to be given to windows."""
     with browser.new_context() as context:

@@ -67,8 +67,8 @@ def test_the_pages_of_others_are_not_there(
 
 
 def test_a_browser_that_does_not_know_the_authority_refuses(
-    platform: Platform, playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
+    platform: Platform, playwright: Playwright, network: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     home = tmp_path_factory.mktemp("home")
-    with launch(playwright, home) as browser, pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+    with launch(playwright, home, network=network) as browser, pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
         browser.new_page().goto(platform.panel_url)
