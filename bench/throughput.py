@@ -1,10 +1,12 @@
 """How many requests a second: the bare server, and the same server through Hostel over HTTP and HTTPS.
 
-One uvicorn process with a raw ASGI application, default plan and logs, wrk with 64 connections. The three are measured
-in turn, several rounds in one run, and compared by their medians: figures of a shared machine mean little alone.
+One uvicorn process with a raw ASGI application, default plan and logs, wrk with 64 connections. The three are
+measured in turn, several rounds in one run, and compared by their medians: figures of a shared machine mean little
+alone.
 """
 
 import argparse
+import gzip
 import os
 import statistics
 import subprocess
@@ -13,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -73,48 +76,65 @@ def hostel_site():
         platform.remove()
 
 
-def wrk(url: str, seconds: int, connections: int) -> tuple[float, int]:
-    """Requests a second and how many of the answers were not 2xx or were lost."""
-    script = (
-        "done = function(s) local e = s.errors io.write(string.format('RESULT %d %d %d\\n', s.requests, s.duration, "
-    )
-    script += "e.connect + e.read + e.write + e.status + e.timeout)) end"
+def wrk(url: str, seconds: int, connections: int) -> tuple[float, int, int]:
+    """Requests a second, requests in all, and how many of them were not answered with 2xx or were lost."""
+    script = """
+done = function(summary)
+    local e = summary.errors
+    local bad = e.connect + e.read + e.write + e.status + e.timeout
+    io.write(string.format("RESULT %d %d %d\\n", summary.requests, summary.duration, bad))
+end
+"""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
-        shown = subprocess.run(
-            ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, url],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, url]
+        shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     (line,) = [line for line in shown.splitlines() if line.startswith("RESULT")]
     requests, duration_us, bad = map(int, line.split()[1:])
-    return requests / duration_us * 1e6, bad
+    return requests / duration_us * 1e6, requests, bad
 
 
-def measure(urls: dict[str, str], rounds: int, seconds: int, connections: int, note: Callable[[str], None]):
-    rates: dict[str, list[float]] = {name: [] for name in urls}
-    bad = dict.fromkeys(urls, 0)
-    for url in urls.values():
-        wrk(url, 1, connections)  # warm up
-    for number in range(rounds):
+@dataclass
+class Measured:
+    """What became of the requests to one address."""
+
+    rates: list[float] = field(default_factory=list)  # requests a second, one for each round
+    requests: int = 0  # with those of the warm-up
+    runs: int = 0
+    bad: int = 0
+
+    def add(self, rate: float, requests: int, bad: int, *, is_warm_up: bool = False) -> None:
+        self.rates += [] if is_warm_up else [rate]
+        self.requests += requests
+        self.bad += bad
+        self.runs += 1
+
+
+def measure(urls: dict[str, str], options: argparse.Namespace, note: Callable[[str], None]) -> dict[str, Measured]:
+    measured = {name: Measured() for name in urls}
+    for name, url in urls.items():
+        measured[name].add(*wrk(url, 1, options.connections), is_warm_up=True)
+    for number in range(options.rounds):
         for name, url in urls.items():
-            note(f"round {number + 1} of {rounds}: {name}")
-            rate, failed = wrk(url, seconds, connections)
-            rates[name].append(rate)
-            bad[name] += failed
-    return rates, bad
+            note(f"round {number + 1} of {options.rounds}: {name}")
+            measured[name].add(*wrk(url, options.seconds, options.connections))
+    return measured
 
 
-def count_lines(file: Path, *, until_still_s: float = 0.5) -> int:
-    """Lines of the access log, once it has stopped growing."""
-    size = -1
-    while size != file.stat().st_size:
-        size = file.stat().st_size
-        time.sleep(until_still_s)
-    with file.open("rb") as log:
-        return sum(1 for _ in log)
+def count_lines(log: Path, *, still_s: float = 2.0) -> int:
+    """Lines of an access log and its rotated copies, once they have stopped growing."""
+    before, now = -1, 0
+    while before != now:
+        before = now
+        time.sleep(still_s)
+        now = sum(_lines(file) for file in log.parent.glob(f"{log.name}*"))
+    return now
+
+
+def _lines(file: Path) -> int:
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: opened.read(1 << 20), b""))
 
 
 def main() -> None:
@@ -134,27 +154,43 @@ def main() -> None:
         }
         log = platform.paths.site_logs / f"bench/bench.{platform.domain}.access.log"
         with console.status("measuring") as status:
-            rates, bad = measure(urls, options.rounds, options.seconds, options.connections, status.update)
-        lines = sum(count_lines(file) for file in (log, log.with_name(f"{log.name}.1")) if file.exists())
-    medians = {name: statistics.median(each) for name, each in rates.items()}
-    ratios = {name: medians[name] / medians["bare"] for name in AIMS}
+            measured = measure(urls, options, status.update)
+        logged = count_lines(log)
+    report(console, machine, options, measured, logged)
+
+
+def report(
+    console: Console,
+    machine: dict[str, object],
+    options: argparse.Namespace,
+    measured: dict[str, Measured],
+    logged: int,
+) -> None:
+    medians = {name: statistics.median(each.rates) for name, each in measured.items()}
+    ratios = {name: round(medians[name] / medians["bare"], 3) for name in AIMS}
     table = Table("", "requests/s", "of bare", "aim", "not 2xx or lost")
     for name, rate in medians.items():
         ratio, aim = (f"{ratios[name]:.2f}", f"{AIMS[name]:.2f}") if name in AIMS else ("", "")
-        table.add_row(name, f"{rate:,.0f}", ratio, aim, str(bad[name]))
+        table.add_row(name, f"{rate:,.0f}", ratio, aim, str(measured[name].bad))
     console.print(table)
-    console.print(f"{lines:,} lines in the access log")
+    through = [measured[name] for name in AIMS]
+    answered = sum(each.requests for each in through)
+    # wrk hangs up at the end of each run: what it had sent by then is logged and not counted by it.
+    unfinished = sum(each.runs for each in through) * options.connections
+    console.print(f"{answered:,} requests through Hostel, {logged:,} lines in the access log")
     result = {
         "machine": machine,
         "options": vars(options),
-        "rates": rates,
+        "rates": {name: [round(rate) for rate in each.rates] for name, each in measured.items()},
         "ratios": ratios,
-        "bad": bad,
-        "log_lines": lines,
+        "aims": AIMS,
+        "bad": {name: each.bad for name, each in measured.items()},
+        "requests": answered,
+        "log_lines": logged,
     }
     console.print(f"written to {write_result('throughput', result)}")
-    if any(bad.values()):
-        raise SystemExit("some requests were not answered with 2xx")
+    if any(each.bad for each in measured.values()) or not answered <= logged <= answered + unfinished:
+        raise SystemExit("some requests were not answered with 2xx, or the access log does not account for them")
 
 
 if __name__ == "__main__":
