@@ -124,8 +124,10 @@ class _Client:
         await writer.drain()
         self._waits_since = time.monotonic()
         status, content, is_kept = await _read_answer(reader)
-        if status != 200 or content.decode("latin-1") != f"{request.id} {len(body)}":
-            raise ValueError(f"{status} {content[:80]!r}")
+        if status != 200:
+            raise ValueError(f"answered {status}")
+        if content.decode("latin-1") != f"{request.id} {len(body)}":
+            raise ValueError(f"answered {content[:80]!r}")
         if not is_kept:
             self._close()
 

@@ -45,7 +45,7 @@ class History:
     versions: list[tuple[float, int]] = field(default_factory=list)  # from then on no version before
     retired: list[tuple[float, frozenset[str]]] = field(default_factory=list)  # from then on none of these runs
     silences: list[Span] = field(default_factory=list)  # disabled, and known to be
-    deaths: list[float] = field(default_factory=list)  # when its processes were killed: what they had in hand is lost
+    deaths: list[Span] = field(default_factory=list)  # its processes were killed: what they had in hand is lost
 
     def begin_duty(self, since: float) -> None:
         if not self.has_duty:
@@ -93,7 +93,7 @@ class History:
         return faults
 
     def _was_due(self, answer: Answer) -> bool:
-        if any(answer.began <= death <= answer.ended for death in self.deaths):
+        if any(answer.began <= death.until and death.since <= answer.ended for death in self.deaths):
             return False
         return any(duty.since <= answer.began and answer.ended <= duty.until for duty in self.duties)
 

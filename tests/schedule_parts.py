@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hostel.wire.failpoint import VARIABLE
+from live import send_signal
 from schedule_plan import Fault, How
 
 _LOOK_S = 0.005
@@ -35,9 +36,21 @@ class MortalPart:
         self._keeper: asyncio.Task[None] | None = None
 
     @property
-    def armed(self) -> Fault | None:
-        """The fault that this process still has before it."""
-        return self._armed
+    def pid(self) -> int:
+        return self._pid
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether this process or a successor still has a fault before it."""
+        return self._armed is not None or any(self._following)
+
+    def expects(self, *faults: Fault | None) -> bool:
+        """Whether one of `faults` still lies before this process or a successor."""
+        return any(fault is not None and fault in (self._armed, *self._following) for fault in faults)
+
+    def will_expect(self, fault: Fault | None) -> bool:
+        """Whether only a successor has `fault` armed."""
+        return fault is not None and fault in self._following
 
     async def start(self, fault: Fault | None = None) -> None:
         self._spawn(fault)
@@ -48,8 +61,9 @@ class MortalPart:
         self._following = deque(faults)
         self._between, self._is_replaced = between, True
         self._started.clear()
+        assert self._pid, "not started"
         with contextlib.suppress(ProcessLookupError):  # it has just died anyway
-            os.kill(self._pid, signal.SIGKILL)
+            send_signal(self._pid, signal.SIGKILL)
         await self._started.wait()
 
     async def release(self) -> None:
@@ -61,8 +75,9 @@ class MortalPart:
 
     async def end(self) -> None:
         await self.release()
-        os.kill(self._pid, signal.SIGKILL)
-        await asyncio.to_thread(os.waitpid, self._pid, 0)
+        if self._pid:
+            send_signal(self._pid, signal.SIGKILL)
+            await asyncio.to_thread(os.waitpid, self._pid, 0)
 
     def reap(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -106,11 +121,11 @@ class MortalPart:
         if fault is not None:
             await self._cut_runc(fault)
             await asyncio.sleep(max(0.0, fault.stop_s - (time.monotonic() - began)))
-        os.kill(self._pid, signal.SIGCONT)
+        send_signal(self._pid, signal.SIGCONT)
 
     async def _succeed(self, number: int | None, status: int) -> None:
         if self._is_replaced:
-            self._is_replaced = False
+            pass
         elif number == signal.SIGKILL and self._armed is not None and self._armed.how is How.KILL:
             fault = self._note_hit()
             if fault is not None:
@@ -119,6 +134,7 @@ class MortalPart:
         else:
             self.complaints.append(f"the {self.name} ended by itself: signal {number}, status {status}; see its log")
             await asyncio.sleep(RESTART_AFTER_S)
+        self._is_replaced = False
         if self._between is not None:
             self._between()
             self._between = None
@@ -138,7 +154,7 @@ class MortalPart:
         await asyncio.sleep(fault.kill_runc_after_s)
         for pid in _find_processes(b"runc", os.fsencode(self._runc_root)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
 
 
 def _find_processes(program: bytes, argument: bytes) -> list[int]:

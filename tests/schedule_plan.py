@@ -73,6 +73,8 @@ _ENDING = (Deed.CHANGE, Deed.RELOAD, Deed.DISABLE, Deed.DELETE, Deed.RECREATE)
 _REMOVING = (Deed.DELETE, Deed.RECREATE, Deed.DELETE_AMID_RELOAD)
 _TENANT = (Deed.TENANT,)
 
+_REMEMBERED = (Deed.CREATE, Deed.CHANGE, Deed.DISABLE, Deed.ENABLE, Deed.DELETE, Deed.RECREATE)
+
 # Every place in the agent that a deed passes, and deeds that surely pass it.
 PLACES: dict[str, tuple[Deed, ...]] = {
     "website.want": (Deed.CHANGE, Deed.DISABLE, Deed.ENABLE),
@@ -85,7 +87,6 @@ PLACES: dict[str, tuple[Deed, ...]] = {
     "website.stop.published": (Deed.DISABLE,),
     "website.stop.dropped": (Deed.DISABLE,),
     "website.remove.published": _REMOVING,
-    "website.remove.dropped": _REMOVING,
     "website.remove.unlinked": _REMOVING,
     "website.retire.drained": _ENDING,
     "node.put_website.written": (Deed.CREATE, Deed.RECREATE),
@@ -100,7 +101,7 @@ PLACES: dict[str, tuple[Deed, ...]] = {
     "sandbox.stop.termed": _ENDING,
     "sandbox.remove.deleted": (*_ENDING, Deed.CRASH),
     "sandbox.remove.closed": (*_ENDING, Deed.CRASH),
-    "sandbox.clear.removed": (*_ENDING, Deed.CRASH),
+    "sandbox.remove.unstreamed": (*_ENDING, Deed.CRASH),
     "runc.start.spawned": _STARTING,
     "runc.delete.spawned": (*_ENDING, Deed.CRASH),
     "tenant.release.network": _TENANT,
@@ -116,12 +117,12 @@ PLACES: dict[str, tuple[Deed, ...]] = {
 RECOVERY_PLACES = (
     "tenant.ensure.cgroup",
     "tenant.ensure.home",
-    "tenant.ensure.network",
     "node.restore.adopted",
     "node.restore.published",
     "node.clean",
     "node.apply.deleted",
 )
+_OFTEN = {"logger.turn": 20, "logger.moved": 20}  # passed for each line or two
 LOGGER_PLACES = ("logger.start", "logger.open", "logger.turn", "logger.moved", "logger.close", "logger.answer")
 
 
@@ -163,10 +164,10 @@ def plan_schedule(seed: int) -> Schedule:
             stages.append(Stage(deeds=deeds))
         recovery = None
         if number == 0 and seed % 2 == 0:
-            recovery = _fault(chance, RECOVERY_PLACES[seed // 2 % len(RECOVERY_PLACES)], passes=1)
+            recovery = _fault(chance, RECOVERY_PLACES[seed // 2 % len(RECOVERY_PLACES)])
         stage, state = _stage(chance, place, state, recovery)
         stages.append(stage)
-    logger = _fault(chance, LOGGER_PLACES[seed // 2 % len(LOGGER_PLACES)], passes=1) if seed % 2 else None
+    logger = _fault(chance, LOGGER_PLACES[seed // 2 % len(LOGGER_PLACES)]) if seed % 2 else None
     return Schedule(seed=seed, stages=tuple(stages), logger=logger)
 
 
@@ -176,22 +177,21 @@ def _stage(chance: random.Random, place: str, state: _Site, recovery: Fault | No
     if place != "website.wake":
         deed = chance.choice(PLACES[place])
         if deed is not Deed.TENANT:
-            before = [each for each, allowed in _ALLOWED.items() if deed in allowed]
+            before = [each for each, allowed in _ALLOWED.items() if deed in allowed and _passes(place, deed, each)]
             path, state = _path(chance, state, to=state if state in before else chance.choice(before))
             deeds += path
             state = _ALLOWED[state][deed]
         deeds.append(deed)
-    if chance.random() < 0.5:
+    if place != "website.wake" and chance.random() < 0.5:
         more, state = chance.choice(sorted(_ALLOWED[state].items()))
         deeds.append(more)
-    sure = max(1, sum(deed in PLACES[place] for deed in deeds))
-    fault = _fault(chance, place, passes=sure)
     stage = Stage(
         deeds=tuple(deeds),
-        fault=fault,
-        recovery=recovery if fault.how is How.KILL else None,
+        fault=_fault(chance, place, is_deadly=recovery is not None, sure=_count_passes(place, deeds)),
+        recovery=recovery,
         is_asleep=is_asleep,
-        is_hasty=chance.random() < 0.25,
+        # Of several deeds an agent that was away sees the last only, and a reload not at all.
+        is_hasty=len(deeds) == 1 and deeds[0] in _REMEMBERED and chance.random() < 0.5,
     )
     return stage, state
 
@@ -206,12 +206,22 @@ def _path(chance: random.Random, state: _Site, *, to: _Site) -> tuple[tuple[Deed
         ways = [((*deeds, deed), after) for deeds, at in ways for deed, after in sorted(_ALLOWED[at].items())]
 
 
-def _fault(chance: random.Random, place: str, *, passes: int) -> Fault:
-    how = How.KILL if chance.random() < 0.65 else How.STOP
+def _passes(place: str, deed: Deed, state: _Site) -> bool:
+    """Whether `deed` in `state` surely passes `place`: what ends a run needs one."""
+    return state is _Site.ENABLED or not set(_ENDING) <= set(PLACES[place])
+
+
+def _count_passes(place: str, deeds: list[Deed]) -> int:
+    """How often, at least, `deeds` pass `place`."""
+    return sum(deed in PLACES[place] for deed in deeds) if set(PLACES[place]) <= set(_STARTING) else 1
+
+
+def _fault(chance: random.Random, place: str, *, is_deadly: bool = False, sure: int = 1) -> Fault:
+    how = How.KILL if is_deadly or chance.random() < 0.65 else How.STOP
     is_runc_cut = place.startswith("runc.") and chance.random() < 0.5
     return Fault(
         place=place,
-        passes=chance.randrange(passes),
+        passes=chance.randrange(_OFTEN.get(place, max(1, sure))),
         how=how,
         stop_s=round(chance.uniform(0.1, 1.0), 2) if how is How.STOP else 0.0,
         kill_runc_after_s=round(chance.uniform(0.0, 0.05), 3) if is_runc_cut else None,

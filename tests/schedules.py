@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import time
@@ -27,15 +28,14 @@ import httpx
 
 from hostel.agent import cgroup
 from hostel.agent.installation import PANEL_NUMBER
-from hostel.supervisor.__main__ import hostel_parts
-from live import SITES, Platform, User
-from schedule_history import Answer, History, LogReader, Traffic
+from live import SITES, Platform, User, send_signal
+from schedule_history import Answer, History, LogReader, Span, Traffic
 from schedule_parts import MortalPart
-from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, Deed, Schedule, Stage, plan_schedule
+from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, Deed, Fault, Schedule, Stage, plan_schedule
 
 CONVERGE_S = 10.0
 _FIRE_S = 2.0  # a deed may be answered before its background work has passed the place
-_STEP_S = 0.05
+_STEP_S = 0.1
 
 
 @dataclass
@@ -45,6 +45,11 @@ class Outcome:
     requests: int = 0
     took_s: float = 0.0
     converged_s: float = 0.0  # the longest of its two waits
+    last_difference: str = ""  # what that one waited for last
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.schedule.seed}: {self.schedule}", *(f"    {violation}" for violation in self.violations)]
+        return "\n".join(lines)
 
 
 @dataclass
@@ -69,12 +74,14 @@ class Arena:
     def __init__(self, platform: Platform, owner: User, agent: Sequence[str] | None = None) -> None:
         self.platform = platform
         self.owner = owner
-        argv = {part.name: part.argv for part in hostel_parts(platform.paths)}
+        argv = {name: _recorded(platform, name)["argv"] for name in ("agent", "logger")}
         self._is_true = agent is None
         log, runc = platform.paths.log, platform.paths.run / "runc"
         self.agent = MortalPart("agent", agent or argv["agent"], log / "agent.log", runc)
         self.logger = MortalPart("logger", argv["logger"], log / "logger.log", runc)
         self.others: list[tuple[Traffic, LogReader]] = []
+        self._succession: Fault | None = None  # the next stage's fault, where a successor has it armed
+        self._visitor = httpx.AsyncClient(verify=False, limits=_NO_POOL, timeout=CONVERGE_S, trust_env=False)
         headers = {"Authorization": f"Token {owner.token}"}
         base = f"{platform.panel_url}api/v1/user/{owner.name}/"
         self.api = httpx.AsyncClient(base_url=base, headers=headers, verify=platform.tls(), timeout=90, trust_env=False)
@@ -106,44 +113,58 @@ class Arena:
             host = f"{label}.{platform.domain}"
             self.others.append((Traffic(history, host=host, port=platform.http_port, seed=0), log))
 
+    async def _until_supervised(self) -> None:
+        """The panel answers all the time, so `up` does not wait for the parts to be adopted."""
+        wanted = {"agent": self.agent.pid if self._is_true else None, "logger": self.logger.pid}
+        end = time.monotonic() + CONVERGE_S
+        for name, pid in wanted.items():
+            while (found := self.platform.part_pid(name)) != pid and (pid or not found or found == self.agent.pid):
+                if time.monotonic() > end:
+                    raise RuntimeError(f"the supervisor has not taken over the {name}:\n{self.platform.logs()}")
+                await asyncio.sleep(_STEP_S)
+
     def _take_over(self) -> None:
-        parts = {name: self.platform.part_pid(name) for name in ("agent", "logger")}
-        os.kill(self.platform.supervisor_pid, signal.SIGKILL)
+        pids = [self.platform.part_pid(name) for name in ("agent", "logger")]
+        assert all(pids), "a part is down"
+        send_signal(self.platform.supervisor_pid, signal.SIGKILL)
         self.platform.forget_supervisor()
-        for pid in parts.values():
-            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            send_signal(pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """The platform is whole again: a supervisor, and the parts that it knows."""
         for traffic, _ in self.others:
             await traffic.end()
-        await self.api.aclose()
-        for client in self._sockets.values():
+        for client in (self.api, self._visitor, *self._sockets.values()):
             await client.aclose()
         await self.logger.release()
         await (self.agent.release() if self._is_true else self.agent.end())
         await asyncio.to_thread(self.platform.up)
+        await self._until_supervised()
 
     # -- one schedule
 
     async def run(self, seed: int) -> Outcome:
-        schedule = plan_schedule(seed)
+        return await self.play(plan_schedule(seed))
+
+    async def play(self, schedule: Schedule) -> Outcome:
         outcome = Outcome(schedule)
-        label = f"s{seed % 3}-{self.owner.name}"
+        self._succession = None
+        label = f"s{schedule.seed % 3}-{self.owner.name}"
         subject = Subject(label, History(label))
         log = LogReader(self._log_of(self.owner.name, label), label)
         began = time.monotonic()
         others_before = [len(traffic.history.answers) for traffic, _ in self.others]
         traffic = Traffic(
-            subject.history, host=f"{label}.{self.platform.domain}", port=self.platform.http_port, seed=seed
+            subject.history, host=f"{label}.{self.platform.domain}", port=self.platform.http_port, seed=schedule.seed
         )
         try:
             if schedule.logger:
                 await self.logger.replace(schedule.logger)
-            for stage in schedule.stages:
-                outcome.violations += await self._play(stage, subject)
-            if self.agent.armed or self.logger.armed:  # not hit; it shall not be hit by the check
-                await self._disarm()
+            for number, stage in enumerate(schedule.stages):
+                outcome.violations += await self._play_stage(stage, schedule.stages[number + 1 :], subject)
+            if self.agent.has_faults:  # not hit; it shall not be hit by the check
+                await self.agent.replace()
             outcome.violations += await self._converge(subject, log, outcome)
             if subject.exists:
                 outcome.violations += await self._do(Deed.DELETE, subject)
@@ -154,7 +175,7 @@ class Arena:
                 await self._clean_up(subject)
         outcome.violations += subject.history.complaints()
         outcome.violations += self._others_complaints(others_before)
-        outcome.violations += self.agent.complaints + self.logger.complaints
+        outcome.violations += dict.fromkeys(self.agent.complaints + self.logger.complaints)
         self.agent.complaints, self.logger.complaints = [], []
         answered = [
             traffic.history.answers[before:] for (traffic, _), before in zip(self.others, others_before, strict=True)
@@ -163,24 +184,23 @@ class Arena:
         outcome.took_s = time.monotonic() - began
         return outcome
 
-    async def _play(self, stage: Stage, subject: Subject) -> list[str]:
-        between = (lambda: self._put_to_sleep(subject)) if stage.is_asleep else None
-        await self.agent.replace(stage.fault, *([stage.recovery] if stage.recovery else []), between=between)
+    async def _play_stage(self, stage: Stage, later: Sequence[Stage], subject: Subject) -> list[str]:
+        faults = [fault for fault in (stage.fault, stage.recovery) if fault]
+        if later and not later[0].is_asleep and later[0].fault:
+            faults.append(later[0].fault)  # armed in the successor already, if this stage's faults make one
+        if stage.is_asleep or stage.fault is not self._succession or self.agent.will_expect(stage.fault):
+            between = (lambda: self._put_to_sleep(subject)) if stage.is_asleep else None
+            await self.agent.replace(*(faults or [None]), between=between)
+        self._succession = later[0].fault if faults and later and later[0].fault is faults[-1] else None
         if not stage.is_hasty:
             await self._until_agent_answers()
         found = []
         for deed in stage.deeds:
             found += await self._do(deed, subject)
         end = time.monotonic() + _FIRE_S
-        while self.agent.armed is not None and time.monotonic() < end:
+        while self.agent.expects(stage.fault, stage.recovery) and time.monotonic() < end:
             await asyncio.sleep(_STEP_S)
         return found
-
-    async def _disarm(self) -> None:
-        if self.agent.armed:
-            await self.agent.replace()
-        if self.logger.armed:
-            await self.logger.replace()
 
     async def _do(self, deed: Deed, subject: Subject) -> list[str]:
         """Do it through the API as a user would; returns what is wrong with the answer."""
@@ -292,42 +312,40 @@ class Arena:
 
     def _kill_processes(self, subject: Subject) -> None:
         """All of them at once, as the end of the machine does. A broken website does not come back from that."""
-        pids = [
-            pid
-            for record in self._run_records()
-            if record["website"] == self._domain(subject)
-            for pid in cgroup.processes(f"{self._installation_cgroup}/{record['number']}/{record['run']}")
-        ]
-        subject.history.deaths.append(time.monotonic())
+        records = [each for each in self._run_records() if each["website"] == self._domain(subject)]
+        cgroups = [f"{self._installation_cgroup}/{each['number']}/{each['run']}" for each in records]
+        death = Span(time.monotonic())
+        subject.history.deaths.append(death)
         if subject.is_broken:
-            subject.history.end_duty(time.monotonic())
-        for pid in pids:
+            subject.history.end_duty(death.since)
+        for pid in [pid for each in cgroups for pid in cgroup.processes(each)]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        subject.history.deaths.append(time.monotonic())
+                _kill(pid)
+        death.until = time.monotonic()
 
     # -- the checker
 
     async def _converge(self, subject: Subject, log: LogReader, outcome: Outcome) -> list[str]:
         """What is still wrong after CONVERGE_S, or nothing as soon as nothing is."""
         began = time.monotonic()
+        found: list[str] = []
         while True:
-            found = await self._differences(subject, log)
+            before, found = found, await self._differences(subject, log, began)
             took_s = time.monotonic() - began
             if not found or took_s > CONVERGE_S:
-                outcome.converged_s = max(outcome.converged_s, took_s)
+                if took_s > outcome.converged_s:
+                    outcome.converged_s, outcome.last_difference = took_s, "; ".join(before)
                 if not found and subject.exists and subject.enabled and not subject.is_broken:
                     subject.history.begin_duty(time.monotonic())
                 return [f"after {CONVERGE_S:g} s: {each}" for each in found]
             await asyncio.sleep(_STEP_S)
 
-    async def _differences(self, subject: Subject, log: LogReader) -> list[str]:
+    async def _differences(self, subject: Subject, log: LogReader, before: float) -> list[str]:
         try:
             found = await self._report_differences(subject)
         except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
             return [f"the agent or the API does not answer: {error!r}"]
-        found += self._log_differences(subject, log)
-        return found
+        return found + self._log_differences(subject, log, before)
 
     async def _report_differences(self, subject: Subject) -> list[str]:
         domain = self._domain(subject)
@@ -393,10 +411,11 @@ class Arena:
             "account files": _names(paths.run / "accounts"),
         }
 
-    def _log_differences(self, subject: Subject, log: LogReader) -> list[str]:
-        found = log.complaints(subject.history.answers)
+    def _log_differences(self, subject: Subject, log: LogReader, before: float) -> list[str]:
+        """Of what was answered `before`: a line may be on its way."""
+        found = log.complaints([answer for answer in subject.history.answers if answer.ended < before])
         for traffic, reader in self.others:
-            found += reader.complaints(traffic.history.answers)
+            found += reader.complaints([answer for answer in traffic.history.answers if answer.ended < before])
         return found
 
     def _others_complaints(self, before: list[int]) -> list[str]:
@@ -412,9 +431,8 @@ class Arena:
 
     async def _visit(self, domain: str) -> Answer:
         answer = Answer(began=time.monotonic(), ended=0.0, request_id="-")
-        transport = httpx.AsyncHTTPTransport()
-        async with httpx.AsyncClient(transport=transport, timeout=CONVERGE_S, trust_env=False) as client:
-            response = await client.get(f"http://127.0.0.1:{self.platform.http_port}/", headers={"Host": domain})
+        url = f"http://127.0.0.1:{self.platform.http_port}/"
+        response = await self._visitor.get(url, headers={"Host": domain})
         answer.status, answer.ended = response.status_code, time.monotonic()
         if answer.status == 200:
             answer.word = response.json()["word"]
@@ -477,6 +495,9 @@ class Arena:
                 shutil.rmtree(directory / name, ignore_errors=True)
 
 
+ALL_PLACES = (*PLACES, *RECOVERY_PLACES, *LOGGER_PLACES)
+# Without any fault: a change that fails, which the version before must outlive.
+CHANGE_FOR_THE_WORSE = Schedule(seed=0, stages=(Stage(deeds=(Deed.CREATE, Deed.BREAK)),))
 _NO_POOL = httpx.Limits(max_keepalive_connections=0)
 _DEEDS = {
     Deed.CREATE: Arena.create,
@@ -508,6 +529,21 @@ def _state_differences(subject: Subject, report: dict, answer: Answer) -> list[s
     return [] if is_right else [f"version {subject.version}: the agent says {state}, {phase}; a visitor meets {answer}"]
 
 
+def _kill(pid: int) -> None:
+    """And wait for its end: for some milliseconds its socket goes on accepting."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        select.select([pidfd], [], [], 1.0)
+    finally:
+        os.close(pidfd)
+
+
+def _recorded(platform: Platform, part: str) -> dict:
+    """As the supervisor wrote it down: its successor knows a part by its command line."""
+    return json.loads((platform.paths.supervisor / f"{part}.json").read_text())
+
+
 def _names(directory: Path) -> set[str]:
     return {entry.name for entry in directory.iterdir()} if directory.is_dir() else set()
 
@@ -527,6 +563,9 @@ async def arena(platform: Platform, users: Sequence[User], agent: Sequence[str] 
 
 
 def _start_steady(platform: Platform, user: User, label: str) -> None:
+    with platform.api(user) as api:
+        if api.get(f"websites/{label}.{platform.domain}/").status_code == 200:
+            return
     script = (SITES / "witness.py").read_text()
     platform.hostel("shell", user.name, "--", "bash", "-c", "cat > witness.py", stdin=script)
     created = platform.create(user, label, f"exec python3 witness.py {label}-v1")
@@ -535,6 +574,5 @@ def _start_steady(platform: Platform, user: User, label: str) -> None:
 
 def table(hits: Counter[str]) -> str:
     """How often each place was hit."""
-    places = (*PLACES, *RECOVERY_PLACES, *LOGGER_PLACES)
-    width = max(map(len, places))
-    return "\n".join(f"{place:<{width}}  {hits[place]:>5}" for place in places)
+    width = max(map(len, ALL_PLACES))
+    return "\n".join(f"{place:<{width}}  {hits[place]:>5}" for place in ALL_PLACES)

@@ -33,7 +33,8 @@ SERVERS = {
 def install(platform: Platform, user: User, packages: tuple[str, ...] = PACKAGES) -> None:
     """Make the virtualenv and the application in the user's home."""
     quoted = " ".join(f"'{package}'" for package in packages)
-    platform.shell(user.name, f"python3 -m venv venv && venv/bin/pip install --quiet {quoted}")
+    # Not compiled: most of what is installed is never imported.
+    platform.shell(user.name, f"python3 -m venv venv && venv/bin/pip install --quiet --no-compile {quoted}")
     put(platform, user, "recording.py", (SITES / "recording.py").read_text())
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from test_deaths import kill_agent, until
 
-from live import Platform, User, answering
+from live import Platform, User, answering, send_signal
 
 FLAKY = "test -e ok && exec python3 answer.py; exit 1"
 
@@ -51,7 +51,7 @@ def test_a_site_that_was_backing_off_comes_up_by_itself_after_the_agents_death(m
     mortal.shell("gina", "touch ok")
     mortal.create(gina, "gina", FLAKY)
     mortal.shell("gina", "rm ok")
-    os.kill(serving_pid(mortal, "gina"), signal.SIGKILL)
+    send_signal(serving_pid(mortal, "gina"), signal.SIGKILL)
     until(lambda: mortal.get("gina").status_code == 502)  # so often that visitors are told
     mortal.shell("gina", "touch ok")
     kill_agent(mortal)
@@ -124,12 +124,12 @@ def test_an_edge_that_hangs_amid_a_reload_wedges_nothing(mortal: Platform, gina:
     domain = f"gina.{mortal.domain}"
     stopped = [mortal.part_pid("edge"), *children(mortal.part_pid("edge"))]
     for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+        send_signal(pid, signal.SIGSTOP)
     try:
         answer = mortal.ask_agent("POST", f"/websites/{domain}/reload?wait_s=8")
     finally:
         for pid in stopped:
-            os.kill(pid, signal.SIGCONT)
+            send_signal(pid, signal.SIGCONT)
     assert answer.json()["deploy"]["phase"] in ("failed", "starting")
     until(lambda: mortal.get("gina").status_code == 200)
     before = mortal.get("gina").json()["run"]

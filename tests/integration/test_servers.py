@@ -1,12 +1,14 @@
 """The servers people use, on one small account: their deaths, reloads, broken deploys, and the limits of memory."""
 
 import asyncio
+import contextlib
 import json
 import os
+import select
 import signal
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +24,10 @@ SITE_MEMORY_MB = 256
 APPETITE_MB = 180
 GONE_S = 15.0
 CGROUPS = Path("/sys/fs/cgroup")
-START_DEADLINE_S = 6.0
 SERVED_AGAIN_S = 2.0
 # One website may use all that its owner may use: during a reload two runs do not fit but for the surge.
 SETTINGS = f"""
 [limits]
-start_deadline_s = {START_DEADLINE_S}
 site_memory_mb = {SITE_MEMORY_MB}
 user_memory_mb = {SITE_MEMORY_MB}
 """
@@ -38,12 +38,13 @@ class Broken(NamedTuple):
     command: str
     reason: str
     words: str
+    start_deadline_s: float = 30.0
 
 
 BROKEN = {
     "raises": Broken("venv/bin/uvicorn --uds $DOMAIN_SOCKET raising:asgi", "exited", "exit code 1"),
     "raises-gunicorn": Broken("venv/bin/gunicorn --bind unix:$DOMAIN_SOCKET raising:wsgi", "exited", "exit code 3"),
-    "silent": Broken("exec sleep 600", "never_listened", f"within {START_DEADLINE_S:g} seconds"),
+    "silent": Broken("exec sleep 600", "never_listened", "within 3 seconds", 3.0),
     "port": Broken("python3 -m http.server 8000 --bind 127.0.0.1", "listened_elsewhere", "127.0.0.1:8000"),
     "zero": Broken("exit 0", "exited", "exit code 0"),
 }
@@ -73,7 +74,8 @@ def site(small: Platform, grace: User) -> Iterator[str]:
     yield "grace"
     with small.api(grace) as api:
         api.delete(f"websites/grace.{small.domain}/")
-    small.shell("grace", "rm -f record.txt life.txt")
+    for name in ("record.txt", "life.txt"):
+        (small.paths.homes / "grace" / name).unlink(missing_ok=True)
 
 
 def create(small: Platform, user: User, label: str, command: str, **webapp: object) -> None:
@@ -81,7 +83,7 @@ def create(small: Platform, user: User, label: str, command: str, **webapp: obje
     assert created.json()["webapp"]["state"] == "running", created.text
 
 
-Deed = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+Deed = Callable[[httpx.AsyncClient], Coroutine[object, object, httpx.Response]]
 
 
 def while_loaded(
@@ -118,7 +120,7 @@ def change(small: Platform, label: str, **webapp: object) -> Deed:
 def assert_nothing_was_lost(small: Platform, user: User, account: Account) -> None:
     assert account.failed == []
     assert account.total > 20
-    recorded = Counter(small.shell(user.name, "cat record.txt").split())
+    recorded = Counter((small.paths.homes / user.name / "record.txt").read_text().split())
     assert recorded & account.answered == account.answered
     assert max(recorded.values()) == 1
 
@@ -133,35 +135,35 @@ def test_a_server_is_served_again_after_each_death_and_reloads(
     create(small, grace, site, SERVERS[server].command)
     if SERVERS[server].has_workers:
         for pid in descendants(first_process(small, site)):
-            assert served_again_s(small, site, pid) < SERVED_AGAIN_S
-    assert served_again_s(small, site, first_process(small, site)) < SERVED_AGAIN_S
+            kill(pid)
+            # A server that ends with its worker resets what has just connected to it: one request may be lost.
+            assert served_again_s(small, site, may_fail=1) < SERVED_AGAIN_S
+    kill(first_process(small, site))
+    assert served_again_s(small, site, may_fail=0) < SERVED_AGAIN_S
     account, answer = while_loaded(small, grace, site, reload(small, site))
     assert (answer.status_code, answer.json()) == (200, {"status": "OK"}), answer.text
     assert_nothing_was_lost(small, grace, account)
 
 
-def served_again_s(small: Platform, label: str, pid: int) -> float:
-    """Kill a process that serves; how long it takes until a request made then has its answer, without a retry."""
-    os.kill(pid, signal.SIGKILL)
-    wait_until_dead(pid)
+def kill(pid: int) -> None:
+    """And wait until its last thread has ended: until then it can accept a request."""
+    with contextlib.suppress(ProcessLookupError):  # it ended with a process that was killed before
+        pidfd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            assert select.select([pidfd], [], [], 5)[0]
+        finally:
+            os.close(pidfd)
+
+
+def served_again_s(small: Platform, label: str, *, may_fail: int) -> float:
+    """How long it takes from now until a request has been answered. Each is made once."""
     began = time.monotonic()
-    answer = small.get(label)
-    assert answer.status_code == 200, answer.text
-    return time.monotonic() - began
-
-
-def wait_until_dead(pid: int) -> None:
-    """Until then it could answer the request that is to show what happens after it."""
-    deadline = time.monotonic() + 5
-    while state_of(pid) not in ("", "Z") and time.monotonic() < deadline:
-        time.sleep(0.001)
-
-
-def state_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
-    except OSError:
-        return ""
+    for _ in range(may_fail + 1):
+        answer = small.get(label)
+        if answer.status_code == 200:
+            return time.monotonic() - began
+    raise AssertionError(answer.text)
 
 
 def first_process(small: Platform, label: str) -> int:
@@ -184,20 +186,21 @@ def descendants(pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def broken_deploys(small: Platform, grace: User) -> Iterator[dict[str, tuple[Account, httpx.Response]]]:
+def broken_deploys(small: Platform, grace: User) -> dict[str, tuple[Account, httpx.Response]]:
     """Each broken command, deployed to a website of its own that serves well; all at once."""
     put(small, grace, "answer.py", ANSWER.read_text())
 
     def deploy(name: str) -> tuple[Account, httpx.Response]:
         create(small, grace, f"{name}-grace", answering("--x-id"))
-        broken = change(small, f"{name}-grace", command=BROKEN[name].command)
+        command, _, _, deadline_s = BROKEN[name]
+        broken = change(small, f"{name}-grace", command=command, start_deadline_s=deadline_s)
         return while_loaded(small, grace, f"{name}-grace", broken, rate_per_s=20.0)
 
     with ThreadPoolExecutor(len(BROKEN)) as pool:
         deploys = dict(zip(BROKEN, pool.map(deploy, BROKEN), strict=True))
-    yield deploys
     for name in BROKEN:
         small.delete(grace, f"{name}-grace")
+    return deploys
 
 
 @pytest.mark.parametrize("name", BROKEN)
@@ -277,9 +280,6 @@ def test_a_website_that_starts_does_not_push_a_serving_one_out_of_memory(
     assert_nothing_was_lost(small, grace, account)
 
 
-# -- other ways to reload
-
-
 def test_with_the_strategy_replace_two_runs_never_overlap_and_no_request_fails(
     small: Platform, grace: User, site: str
 ) -> None:
@@ -292,22 +292,21 @@ def test_with_the_strategy_replace_two_runs_never_overlap_and_no_request_fails(
     account, answer = while_loaded(small, grace, site, reload_twice)
     assert answer.json() == {"status": "OK"}
     assert_nothing_was_lost(small, grace, account)
-    life = [line.split() for line in small.shell("grace", "cat life.txt").splitlines()]
+    life = [line.split() for line in (small.paths.homes / "grace/life.txt").read_text().splitlines()]
     assert [what for what, _ in life] == ["begin", "end", "begin", "end", "begin"], life
     assert life[0][1] == life[1][1] != life[2][1] == life[3][1]
 
 
 def test_a_website_deleted_during_its_reload_leaves_nothing(small: Platform, grace: User, site: str) -> None:
-    before = traces(small)
-    for moment in range(4):
+    for after_s in (0.0, 0.1, 0.25):
         create(small, grace, site, SERVERS["uvicorn"].command)
-        assert traces(small) != before
-        asyncio.run(delete_amid_reload(small, grace, site, after_s=0.1 * moment))
+        assert traces(small)
+        asyncio.run(delete_amid_reload(small, grace, site, after_s=after_s))
         assert small.get(site).status_code == 404
         deadline = time.monotonic() + GONE_S
-        while traces(small) != before and time.monotonic() < deadline:
+        while traces(small) and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert traces(small) == before
+        assert traces(small) == set()
 
 
 async def delete_amid_reload(small: Platform, user: User, label: str, *, after_s: float) -> None:
@@ -315,16 +314,16 @@ async def delete_amid_reload(small: Platform, user: User, label: str, *, after_s
         reloading = asyncio.create_task(reload(small, label)(api))
         await asyncio.sleep(after_s)
         assert (await api.delete(f"websites/{label}.{small.domain}/")).status_code == 204
-        answer = await reloading
-        print(after_s, answer.status_code, answer.text)
-        assert answer.status_code < 500
+        assert (await reloading).status_code in (200, 404)
 
 
 def traces(small: Platform) -> set[str]:
-    """What runs and websites leave on the machine: bundles, FIFOs, sockets, runc's state, records, cgroups."""
-    paths = small.paths
+    """What is on the machine of runs and websites but the panel's: bundles, FIFOs, sockets, runc's state, records."""
+    paths, panel = small.paths, f"www.{small.domain}"
+    panel_run = serving_run(small, "www")
     installation = json.loads(paths.installation_file.read_text())["id"]
-    places = [*paths.sockets.iterdir(), paths.runs, paths.streams, paths.run / "runc", paths.websites]
-    places += [each for each in CGROUPS.glob(f"*/*{installation}/*") if each.is_dir()]
-    places += [each for each in CGROUPS.glob(f"*{installation}/*") if each.is_dir()]
-    return {str(entry) for place in places for entry in place.iterdir() if entry.is_dir() or place == paths.websites}
+    tenants = [each for top in ("", "*/") for each in CGROUPS.glob(f"{top}hostel-{installation}/*") if each.is_dir()]
+    places = [*tenants, *paths.sockets.iterdir(), paths.runs, paths.streams, paths.run / "runc"]
+    runs = {str(entry) for place in places for entry in place.iterdir() if entry.is_dir()}
+    records = {str(file) for file in paths.websites.iterdir() if file.name != f"{panel}.json"}
+    return {trace for trace in runs if not trace.endswith(f"/{panel_run}")} | records

@@ -116,7 +116,7 @@ def test_a_removed_user_leaves_nothing_running_and_the_home_in_backups(platform:
     platform.hostel("user", "remove", "mallory", "--yes")
     assert platform.get("mallory").status_code == 404
     assert not (platform.paths.homes / "mallory").exists()
-    (backup,) = platform.paths.backups.glob("mallory-*")
+    (backup,) = platform.paths.backups.glob("mallory-*Z")
     assert (backup / "answer.py").exists()
     with platform.api(user) as api:
         assert api.get("websites/").status_code == 401

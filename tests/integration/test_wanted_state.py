@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
-from live import Platform, User, answering
+from live import Platform, User, answering, send_signal
 
 SLOW = f"sleep 1; exec {answering('slow')}"
 
@@ -395,7 +395,7 @@ def test_an_unknown_user_added_again_has_home_and_websites_again(restored: Platf
 
 def kill_agent(platform: Platform) -> None:
     before = platform.part_pid("agent")
-    os.kill(before, signal.SIGKILL)
+    send_signal(before, signal.SIGKILL)
     until(lambda: platform.part_pid("agent") not in (0, before))
 
 

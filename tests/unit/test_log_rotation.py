@@ -95,6 +95,7 @@ def test_a_sweep_rotates_full_logs_expires_old_copies_and_names_what_to_compress
     due = sweep(tmp_path, retention, but_rotate_not={tmp_path / "b.error.log"})
 
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.access.log",
         "a.access.log.1",
         "a.access.log.2",
         "b.error.log",
@@ -102,6 +103,7 @@ def test_a_sweep_rotates_full_logs_expires_old_copies_and_names_what_to_compress
         "d.access.log",
         "notes.txt",
     ]
+    assert (tmp_path / "a.access.log").read_text() == ""  # nginx drops a line when it finds no log of that name
     assert due == [tmp_path / "a.access.log"]
     assert find_compressible(due[0]) == tmp_path / "a.access.log.2"
 

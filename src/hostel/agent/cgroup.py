@@ -67,6 +67,16 @@ def signal_all(path: str, number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def set_oom_score(path: str, score: int) -> None:
+    """Say how readily the out-of-memory killer takes the processes of a run; their children inherit it."""
+    done: set[int] = set()
+    while new := set(processes(path)) - done:  # until no process was made meanwhile
+        for pid in new:
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{pid}/oom_score_adj").write_text(str(score))
+        done |= new
+
+
 def terminate(paths: Iterable[str], *, grace_s: float) -> None:
     """TERM to everything in these runs' cgroups, KILL to what is left after `grace_s`. Blocks as long."""
     remaining = list(paths)

@@ -5,6 +5,7 @@ Every side task has a name; if one dies, the agent exits and the supervisor star
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -33,6 +34,7 @@ log = structlog.get_logger()
 PULL_EVERY_S = 30.0
 RENEW_EVERY_S = 3600.0
 _SOCKET = "agent.sock"
+_LOCK_TRIES, _LOCK_PAUSE_S = 40, 0.05
 
 
 class Daemon:
@@ -56,6 +58,7 @@ class Daemon:
         kernel.become_subreaper()
         self._config = read_config(self._paths.config_file)
         ensure_directories(self._paths, edge_gid=edge_gid())
+        self._lock = await _lock(self._paths.agent_for_root / "lock")
         installation = ensure_installation(self._paths, pool=self._config.network.pool)
         ensure_certificates(self._paths.certificates, self._config, installation=installation.id)
         self._secret = write_agent_secret(self._paths, installation)
@@ -139,6 +142,19 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _lock(path: Path) -> int:
+    """Never two agents of one root: they would end each other's runs. The descriptor holds as long as the process."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for _ in range(_LOCK_TRIES):  # one that was killed may need a moment to be gone
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(_LOCK_PAUSE_S)
+        else:
+            return descriptor
+    raise SystemExit(f"another agent runs already: it holds {path}")
 
 
 def _bind(path: Path, *, owner: tuple[int, int]) -> socket.socket:

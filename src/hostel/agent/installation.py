@@ -90,8 +90,10 @@ def _claim(pool: str, others: list[Installation]) -> Installation:
     taken_subnets = {other.subnet for other in others}
     bases = (FIRST_UID + block * UIDS for block in range(BLOCKS))
     uid_base = next((base for base in bases if base not in taken_blocks), None)
-    subnets = (str(net) for net in ipaddress.IPv4Network(pool).subnets(new_prefix=16))
-    subnet = next((net for net in subnets if net not in taken_subnets), None)
+    subnets = [str(net) for net in ipaddress.IPv4Network(pool).subnets(new_prefix=16)]
+    free = [net for net in subnets if net not in taken_subnets]
+    # Not the first: what an installation that was killed left in the kernel would meet the next one at once.
+    subnet = secrets.choice(free) if free else None
     if uid_base is None or subnet is None:
         raise ConfigError(f"network.pool: every /16 of {pool} is taken by another installation; choose a larger pool")
     return Installation(id=secrets.token_hex(4), uid_base=uid_base, subnet=subnet)

@@ -126,9 +126,15 @@ def ensure_rules(installation: Installation, config: Config) -> None:
 
 
 def has_rules(installation: Installation) -> bool:
-    """Whether the table is loaded: a restart of the host's own firewall flushes every table."""
+    """Whether the table is loaded and the gateway has its address.
+
+    A restart of the host's own firewall flushes every table.
+    """
     argv = ["nft", "list", "table", "inet", f"hostel_{installation.id}"]
-    return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
+    if subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode != 0:
+        return False
+    with IPRoute() as ip:
+        return any(True for _ in ip.get_addr(address=installation.gateway))
 
 
 def remove_rules(installation: Installation) -> None:

@@ -469,9 +469,9 @@ class Node:
         failpoint.reach("node.clean")
         await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
         for run in runs:
-            await self._parts.sandboxes.remove_leftover(run)
             for tenant in self.tenants.values():
                 sockets.remove_run_directory(tenant.socket_directory / run)
+            await self._parts.sandboxes.remove_leftover(run)  # last: by its bundle the next agent finds what is left
 
     async def _ensure_members(self, records: Iterable[RunRecord]) -> None:
         """Tenants of whom something runs get their network back from it; the others wait until they need one."""

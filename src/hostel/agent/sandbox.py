@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,7 @@ from hostel.agent import cgroup, sockets
 from hostel.agent.errors import SandboxFault
 from hostel.agent.image import HOSTNAME, build_skeleton
 from hostel.agent.interpreters import Interpreter
-from hostel.agent.oci import Container, Mount, render_config
+from hostel.agent.oci import OOM_SCORE, OOM_SCORE_OF_A_START, Container, Mount, render_config
 from hostel.agent.runc import Runc
 from hostel.agent.streams import Logger, Output, make_streams, open_streams, remove_streams
 from hostel.agent.tenant import Tenant, edge_gid
@@ -34,6 +35,7 @@ from hostel.wire.website import Limits, RunId
 
 log = structlog.get_logger()
 
+_LOGGER_AGAIN_S, _LOGGER_BACK_S = 0.2, 600.0
 _TERM_TO_KILL_CHECK_S = 5.0  # after KILL the kernel needs a moment; longer means a process in uninterruptible sleep
 
 
@@ -113,6 +115,7 @@ class Sandboxes:
         self._paths = paths
         self._logger = logger
         self._runc = Runc(paths.run / "runc")
+        self._unlogged: set[asyncio.Task[None]] = set()
 
     async def start(self, spec: RunSpec, tenant: Tenant) -> Sandbox:
         """Start a sandbox with logged output. Raises SandboxFault; nothing of it is left then."""
@@ -232,6 +235,7 @@ class Sandboxes:
             network=tenant.network_path,
             limits=spec.limits,
             mounts=spec.mounts,
+            oom_score=OOM_SCORE_OF_A_START if spec.kind is Kind.WEBSITE else OOM_SCORE,
         )
         (bundle / "config.json").write_text(json.dumps(render_config(container)))
         failpoint.reach("sandbox.bundled")
@@ -268,14 +272,28 @@ class Sandboxes:
             log.error("runc could not remove a run", run=run, error=str(error))
         failpoint.reach("sandbox.remove.deleted")
         cgroup.remove(f"{tenant.cgroup}/{run}")
-        await self._logger.close(run)
-        failpoint.reach("sandbox.remove.closed")
-        if output is not None:
-            output.close()
-        remove_streams(self._paths.streams, run)
+        if await self._logger.close(run):
+            failpoint.reach("sandbox.remove.closed")
+            self._remove_output(run, output)
+        else:
+            task = asyncio.create_task(self._remove_output_later(run, output), name=f"log {run}")
+            self._unlogged.add(task)
+            task.add_done_callback(self._unlogged.discard)
         failpoint.reach("sandbox.remove.unstreamed")
         sockets.remove_run_directory(tenant.socket_directory / run)
         await asyncio.to_thread(shutil.rmtree, self._bundle(run), ignore_errors=True)
+
+    async def _remove_output_later(self, run: RunId, output: Output | None) -> None:
+        """The logger is away. What the run wrote last exists only as long as somebody holds its pipes."""
+        end = time.monotonic() + _LOGGER_BACK_S
+        while time.monotonic() < end and not await self._logger.close(run):
+            await asyncio.sleep(_LOGGER_AGAIN_S)
+        self._remove_output(run, output)
+
+    def _remove_output(self, run: RunId, output: Output | None) -> None:
+        if output is not None:
+            output.close()
+        remove_streams(self._paths.streams, run)
 
 
 def _ended(sandbox: Sandbox) -> None:

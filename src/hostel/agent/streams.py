@@ -68,15 +68,16 @@ class Logger:
     async def open(self, run: RunId) -> None:
         await self._ask(LoggerVerb.OPEN, run)
 
-    async def close(self, run: RunId) -> None:
-        """Returns when all that the run wrote is in its log files (or the logger does not answer)."""
-        await self._ask(LoggerVerb.CLOSE, run)
+    async def close(self, run: RunId) -> bool:
+        """True when all that the run wrote is in its log files; False when the logger does not answer: ask again."""
+        return await self._ask(LoggerVerb.CLOSE, run) is not None
 
     async def tail(self, run: RunId) -> tuple[str, ...]:
         """The last lines of the run's stderr; () when the logger cannot say."""
-        return (await self._ask(LoggerVerb.TAIL, run)).lines
+        answer = await self._ask(LoggerVerb.TAIL, run)
+        return answer.lines if answer else ()
 
-    async def _ask(self, verb: LoggerVerb, run: RunId) -> LoggerAnswer:
+    async def _ask(self, verb: LoggerVerb, run: RunId) -> LoggerAnswer | None:
         request = json.dumps(to_jsonable(LoggerRequest(verb=verb, run=run))).encode() + b"\n"
         try:
             async with asyncio.timeout(_DEADLINE_S):
@@ -87,5 +88,5 @@ class Logger:
                     return parse(LoggerAnswer, json.loads(await reader.readline()))
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, ValueError, MalformedMessage) as error:
-            return LoggerAnswer(error=str(error))
+        except (OSError, TimeoutError, ValueError, MalformedMessage):
+            return None

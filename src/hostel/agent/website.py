@@ -20,11 +20,12 @@ from typing import TypeVar
 
 import structlog
 
-from hostel.agent import sockets
+from hostel.agent import cgroup, sockets
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit, describe_silence
 from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
+from hostel.agent.oci import OOM_SCORE
 from hostel.agent.publication import Publication
 from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, plan, retry_delay_s
 from hostel.agent.sandbox import Sandbox, Sandboxes
@@ -212,13 +213,13 @@ class Website:
         """
         self._is_route_due = True
         phase = self.record.deploy.phase
-        if not self.spec.enabled:
+        if sandbox is not None:
+            self._take(sandbox)  # where the website is disabled it was being stopped, and the plan goes on with that
+            if self.spec.enabled and phase is Phase.STARTING:
+                self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
+        elif not self.spec.enabled:
             self._is_stopped = True
             self._enter(State.DISABLED)
-        elif sandbox is not None:
-            self._take(sandbox)
-            if phase is Phase.STARTING:
-                self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
         elif phase is Phase.STARTING:
             self._ask_for_run(is_change=True)
         elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on:
@@ -435,6 +436,7 @@ class Website:
 
     def _take(self, sandbox: Sandbox) -> None:
         self._serving = sandbox
+        cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
         self._serving_since = time.monotonic()
         self._failure = None
         sandbox.exit.add_done_callback(lambda _: self._changed.set())

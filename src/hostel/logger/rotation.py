@@ -85,8 +85,34 @@ def find_copies(log: str, present: Collection[str]) -> dict[int, str]:
 
 def rotate(path: Path) -> None:
     """Make the log at `path` copy 1. Whoever has it open goes on writing into the copy."""
-    for step in plan_rotation(path.name, os.listdir(path.parent)):
+    copy = path.with_name(f"{path.name}.1")
+    if copy.exists() and copy.samefile(path):  # killed between the two steps of `_exchange`
+        copy.unlink()
+    *steps, last = plan_rotation(path.name, os.listdir(path.parent))
+    for step in steps:
         step.apply(path.parent)
+    if path.name.endswith(".access.log"):
+        _exchange(path, copy)
+    else:
+        last.apply(path.parent)
+
+
+def _exchange(path: Path, copy: Path) -> None:
+    """Make the log at `path` `copy`, and an empty one in its place, without an instant in which there is none.
+
+    nginx looks for its open log by name every ten seconds, and where there is none it drops the line it was to write
+    (ngx_open_and_stat_file; "stat() failed while logging request").
+    """
+    status, new = path.stat(), path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchown(descriptor, status.st_uid, status.st_gid)
+        os.fchmod(descriptor, status.st_mode & 0o777)
+    finally:
+        os.close(descriptor)
+    os.link(path, copy)
+    os.rename(new, path)
 
 
 def sweep(directory: Path, retention: Retention, *, but_rotate_not: Container[Path] = ()) -> list[Path]:

@@ -37,9 +37,9 @@ def test_two_installations_share_neither_uids_nor_subnet_nor_names(tmp_path: Pat
 def test_the_claim_of_a_root_that_is_gone_is_free_again(tmp_path: Path) -> None:
     claims = tmp_path / "claims"
     gone = root(tmp_path, "a")
-    first = ensure_installation(gone, pool=POOL, claims=claims)
+    first = ensure_installation(gone, pool="10.1.0.0/16", claims=claims)
     shutil.rmtree(gone.root)
-    second = ensure_installation(root(tmp_path, "b"), pool=POOL, claims=claims)
+    second = ensure_installation(root(tmp_path, "b"), pool="10.1.0.0/16", claims=claims)
     assert (second.uid_base, second.subnet) == (first.uid_base, first.subnet)
 
 
