@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,12 +32,14 @@ from rich.table import Table
 from machine import RESULTS, describe, write_result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+import schedules
 from live import Platform, User, answering
 from load import Account, Load, under
 from reloads import reload_again_and_again
 from servers import SERVERS, install
 
 RELOADS = 50
+SCHEDULES = 1_000
 REQUESTS_LEAST = 20_000  # through uvicorn's reloads
 LOGGED_PER_S = 1_000
 STOPPED_S = 300.0
@@ -62,6 +64,18 @@ class Outcome:
 
     figures: dict[str, object]
     complaints: list[str]
+
+
+@dataclass(slots=True)
+class Record:
+    """What the schedules have shown so far."""
+
+    first_seed: int
+    played: int = 0
+    requests: int = 0
+    longest_convergence_s: float = 0.0
+    hits: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -293,32 +307,48 @@ def import_profile() -> str:
 
 
 def soak_schedules(options: Options) -> Outcome:
-    try:
-        import schedules
-    except ModuleNotFoundError:
-        console.print("schedules: there is no tests/schedules.py; left out")
-        return Outcome({}, [])
-    count = 5 if options.is_quick else 1_000
-    complaints: list[str] = []
-    with running(SCHEDULE_SETTINGS) as platform:
-        users = [platform.add_user(name) for name in ("soak", "steady")]
+    """One platform plays them all. Where a schedule could not be played to its end, that counts as a violation and a
+    new platform plays the next one."""
+    count = 5 if options.is_quick else SCHEDULES
+    record = Record(first_seed=options.seed)
+    began = time.monotonic()
+    with console.status(f"schedules from seed {options.seed}"):
+        while record.played < count and time.monotonic() - began < options.seconds:
+            with running(SCHEDULE_SETTINGS) as platform:
+                users = [platform.add_user(name) for name in ("soak", "steady")]
+                asyncio.run(play(platform, users, record, count=count, end=began + options.seconds))
+    console.print(schedules.table(record.hits), highlight=False, markup=False)
+    console.print(f"{record.played} schedules, {record.requests} requests, {len(record.violations)} violations")
+    figures: dict[str, object] = {
+        "played": record.played,
+        "took_s": round(time.monotonic() - began),
+        "requests": record.requests,
+        "first_seed": record.first_seed,
+        "longest_convergence_s": round(record.longest_convergence_s, 1),
+        "hits": dict(record.hits),
+        "violations": record.violations,
+    }
+    return Outcome(figures, record.violations)
 
-        async def play() -> dict[str, object]:
-            played, requests, end = 0, 0, time.monotonic() + options.seconds
-            async with schedules.arena(platform, users) as arena:
-                while played < count and time.monotonic() < end:
-                    outcome = await arena.run(options.seed + played)
-                    played, requests = played + 1, requests + outcome.requests
-                    for violation in outcome.violations:
-                        complaints.append(f"seed {outcome.schedule.seed}: {violation}")
-                        console.print(complaints[-1], str(outcome.schedule), highlight=False, markup=False)
-                console.print(schedules.table(arena.hits), highlight=False, markup=False)
-                return {"played": played, "requests": requests, "first_seed": options.seed, "hits": dict(arena.hits)}
 
-        with console.status(f"schedules from seed {options.seed}"):
-            figures = asyncio.run(play())
-    console.print(f"{figures['played']} schedules, {figures['requests']} requests, {len(complaints)} violations")
-    return Outcome({**figures, "violations": complaints}, complaints)
+async def play(platform: Platform, users: list[User], record: Record, *, count: int, end: float) -> None:
+    """Until `count` are played, or `end` has come, or one could not be."""
+    async with schedules.arena(platform, users) as arena:
+        try:
+            while record.played < count and time.monotonic() < end:
+                seed = record.first_seed + record.played
+                record.played += 1
+                outcome = await arena.run(seed)
+                record.requests += outcome.requests
+                record.longest_convergence_s = max(record.longest_convergence_s, outcome.converged_s)
+                for violation in outcome.violations:
+                    record.violations.append(f"seed {seed}: {violation}")
+                    console.print(record.violations[-1], str(outcome.schedule), highlight=False, markup=False)
+        except Exception as error:  # the figures of those before it must not be lost
+            record.violations.append(f"seed {seed}: not played to its end: {error!r}")
+            console.print(record.violations[-1], highlight=False, markup=False)
+        finally:
+            record.hits += arena.hits
 
 
 # -- the whole
