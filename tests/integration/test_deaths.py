@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from glob import glob
 from pathlib import Path
 
 import httpx
@@ -181,6 +182,25 @@ def test_a_killed_supervisor_takes_nothing_along_and_its_successor_adopts(mortal
     mortal.up()
     assert {part: mortal.part_pid(part) for part in parts} == parts
     assert mortal.get(site).json() == before
+
+
+def test_stopped_with_its_agent_dead_the_platform_leaves_nothing(mortal: Platform, site: str) -> None:
+    installation = json.loads(mortal.paths.installation_file.read_text())["id"]
+    process = ProcessIdentity.of(site_pid(mortal, site))
+    assert process.is_alive()
+    assert cgroups(installation)
+    send_signal(mortal.part_pid("agent"), signal.SIGKILL)
+    mortal.down()
+    assert not process.is_alive()
+    assert not cgroups(installation)
+    assert f"{mortal.root}/" not in Path("/proc/self/mountinfo").read_text()
+    assert not [name for _, name in socket.if_nameindex() if name.startswith(f"h{installation}")]
+    mortal.up()
+    assert mortal.get(site).status_code == 200
+
+
+def cgroups(installation: str) -> list[str]:
+    return [place for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/*") for place in glob(f"{root}/hostel-{installation}")]
 
 
 def test_after_a_reboot_the_first_request_to_each_site_succeeds(mortal: Platform, erin: User) -> None:

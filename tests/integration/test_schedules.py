@@ -17,8 +17,6 @@ import schedules
 from live import Platform, User
 from schedules import Outcome, arena
 
-pytestmark = pytest.mark.soak
-
 SEEDS = range(20)
 HASTY_AGENT = Path(schedules.__file__).with_name("hasty_agent.py")
 

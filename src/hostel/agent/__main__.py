@@ -19,7 +19,9 @@ EX_CONFIG = 78  # sysexits.h: the supervisor does not try again
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="python -m hostel.agent")
     arguments.add_argument("--root", type=Path, default=Path("/"))
-    root = arguments.parse_args().root.resolve()
+    arguments.add_argument("--end", action="store_true", help="only end what an agent that was killed has left")
+    asked = arguments.parse_args()
+    root = asked.root.resolve()
     os.umask(0o022)
     # Three descriptors a run, two a tenant: systemd's soft limit of 1,024 would end at some 300 websites.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -36,15 +38,11 @@ def main() -> int:
     )
     try:
         failpoint.arm()
-        asyncio.run(_serve(root))
+        asyncio.run(Daemon(root).end() if asked.end else Daemon(root).serve())
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EX_CONFIG
     return 0
-
-
-async def _serve(root: Path) -> None:
-    await Daemon(root).serve()
 
 
 if __name__ == "__main__":

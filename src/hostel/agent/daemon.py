@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from hostel.agent import api, kernel
 from hostel.agent.certificates import CA, SITES, ensure_certificates
 from hostel.agent.installation import PANEL_NUMBER, ensure_installation
-from hostel.agent.node import Node, ensure_directories, write_agent_secret
+from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
 from hostel.agent.panel import pull_wanted
 from hostel.agent.tenant import edge_gid
 from hostel.edge.publish import Edge
@@ -53,6 +53,14 @@ class Daemon:
         await self.startup()
         await self.main_loop()
         await self.shutdown()
+
+    async def end(self) -> None:
+        """Instead of `serve`: end every sandbox that an agent which was killed has left. Idempotent."""
+        self._config = read_config(self._paths.config_file)
+        ensure_directories(self._paths, edge_gid=edge_gid())
+        self._lock = await _lock(self._paths.agent_for_root / "lock")
+        installation = ensure_installation(self._paths, pool=self._config.network.pool)
+        await end_everything(self._paths, installation)
 
     async def startup(self) -> None:
         kernel.become_subreaper()

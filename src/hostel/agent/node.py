@@ -24,7 +24,7 @@ from hostel.agent.publication import Publication
 from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
-from hostel.agent.tenant import Tenant, TenantRecord, read_record, write_record
+from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, write_record
 from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
@@ -330,17 +330,9 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.to_thread(self._terminate_all)
-        for run in self._parts.sandboxes.unknown(set()):
-            await self._parts.sandboxes.remove_leftover(run)
         for tenant in self.tenants.values():
-            await asyncio.to_thread(tenant.release)
-        await asyncio.to_thread(cgroup.kill_tree, self.installation.cgroup)
-        await asyncio.to_thread(network.remove_rules, self.installation)
-
-    def _terminate_all(self) -> None:
-        runs = [f"{tenant.cgroup}/{run}" for tenant in self.tenants.values() for run in cgroup.children(tenant.cgroup)]
-        cgroup.terminate(runs, grace_s=STOP_GRACE_S)
+            tenant.close()
+        await end_everything(self.paths, self.installation)
 
     # -- private
 
@@ -551,6 +543,25 @@ def _check_limits(limits: Limits) -> None:
     for key in ("memory_bytes", "pids", "cpu"):
         if not 0 < getattr(limits, key) < LIMIT_CEILING:
             raise MalformedMessage(f"limits.{key}: expected more than 0, and a number that a machine can have")
+
+
+async def end_everything(paths: Paths, installation: Installation) -> None:
+    """End and remove all that this installation has in the kernel: what is known from it alone, not from records.
+
+    TERM to all sandboxes, KILL after a grace. Records stay: the next agent has the websites asleep. Idempotent.
+    """
+    names = {*cgroup.children(installation.cgroup), *(entry.name for entry in paths.sockets.iterdir())}
+    numbers = sorted(int(name) for name in names if name.isdecimal())
+    tenants = [f"{installation.cgroup}/{number}" for number in numbers]
+    runs = [f"{tenant}/{run}" for tenant in tenants for run in cgroup.children(tenant)]
+    await asyncio.to_thread(cgroup.terminate, runs, grace_s=STOP_GRACE_S)
+    sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
+    for run in sandboxes.unknown(set()):
+        await sandboxes.remove_leftover(run)
+    for number in numbers:
+        await asyncio.to_thread(release, paths, installation, number)
+    await asyncio.to_thread(cgroup.kill_tree, installation.cgroup)
+    await asyncio.to_thread(network.remove_rules, installation)
 
 
 def ensure_directories(paths: Paths, *, edge_gid: int) -> None:

@@ -92,7 +92,7 @@ class Tenant:
 
     @property
     def account_directory(self) -> Path:
-        return self._paths.run / "accounts" / str(self.record.number)
+        return account_directory(self._paths, self.record.number)
 
     @property
     def network_path(self) -> str:
@@ -148,17 +148,30 @@ class Tenant:
             # stays, and the next change tries again. One tenant's limits must not keep the agent from starting.
             log.warning("limits of a tenant could not be set", tenant=self.name, error=str(error))
 
-    def release(self) -> None:
-        """Give back what the kernel holds for this tenant. No sandbox of it may run any more. Idempotent."""
+    def close(self) -> None:
+        """Let go of the network namespace; it ends with its last member."""
         if self._namespace is not None:
             self._namespace.close()
             self._namespace = None
-        network.remove_interface(self._installation, self.record.number)
-        failpoint.reach("tenant.release.network")
-        sockets.remove_tenant_directory(self.socket_directory)
-        failpoint.reach("tenant.release.sockets")
-        cgroup.kill_tree(self.cgroup)
-        shutil.rmtree(self.account_directory, ignore_errors=True)
+
+    def release(self) -> None:
+        """Give back what the kernel holds for this tenant. No sandbox of it may run any more. Idempotent."""
+        self.close()
+        release(self._paths, self._installation, self.record.number)
+
+
+def release(paths: Paths, installation: Installation, number: int) -> None:
+    """Of the tenant with this number, known or not."""
+    network.remove_interface(installation, number)
+    failpoint.reach("tenant.release.network")
+    sockets.remove_tenant_directory(paths.sockets / str(number))
+    failpoint.reach("tenant.release.sockets")
+    cgroup.kill_tree(f"{installation.cgroup}/{number}")
+    shutil.rmtree(account_directory(paths, number), ignore_errors=True)
+
+
+def account_directory(paths: Paths, number: int) -> Path:
+    return paths.run / "accounts" / str(number)
 
 
 def write_record(paths: Paths, record: TenantRecord) -> None:

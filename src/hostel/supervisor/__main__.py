@@ -29,6 +29,7 @@ def hostel_parts(paths: Paths) -> list[Part]:
             name="agent",
             argv=_argv("agent", paths),
             stop=(StopStep(number=signal.SIGTERM, wait_s=30.0),),  # it stops all sandboxes
+            finish=(*_argv("agent", paths), "--end"),
         ),
         Part(
             name="logger",

@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hostel.supervisor.health import find_panel_state
@@ -29,6 +29,7 @@ _FIRST_S = 10.0  # only in its first seconds is that believed
 _BACK_OFF_FIRST_S = 0.2
 _BACK_OFF_CAP_S = 10.0
 _STABLE_S = 60.0
+_FINISH_S = 30.0
 
 _READY_DEADLINE_S = 120.0
 _READY_POLL_S = 0.5
@@ -206,15 +207,31 @@ class Supervisor:
 
     def _shutdown(self) -> None:
         for seat in self._seats:
-            if seat.process is not None:
-                self._stop(seat, seat.process)
+            status = self._stop(seat, seat.process) if seat.process is not None else None
+            if seat.part.finish and status != 0:
+                self._finish(seat.part)
             try:
                 seat.part.clear()
             except OSError as error:
                 say(f"After the {seat.part.name}: {error}")
         say("Everything is stopped.")
 
-    def _stop(self, seat: Seat, process: Process) -> None:
+    def _finish(self, part: Part) -> None:
+        """It was killed, or is dead at this moment, or could not stop yet: what it held is still there."""
+        say(f"Ending what the {part.name} left (up to {_FINISH_S:g} s).")
+        try:
+            identity = start_part(replace(part, argv=part.finish), self._log_path(part))
+        except OSError as error:
+            say(f"That cannot be started: {error}")
+            return
+        pidfd = identity.open_pidfd()
+        if not _has_ended(pidfd, _FINISH_S):
+            identity.send(signal.SIGKILL)
+            say(f"That was not done in time: see {self._log_path(part)}")
+        os.close(pidfd)
+
+    def _stop(self, seat: Seat, process: Process) -> int | None:
+        """Returns the exit status, where it is known."""
         name = seat.part.name
         for step in (*seat.part.stop, StopStep(number=signal.SIGKILL, wait_s=5.0)):
             say(f"Stopping the {name} ({step.number.name}, up to {step.wait_s:g} s).")
@@ -223,10 +240,11 @@ class Supervisor:
                 break
         else:
             say(f"The {name} (pid {process.identity.pid}) does not end even by SIGKILL; leaving it.")
-            return
+            return None
         self._reap()
         status = self._unseat(seat, process)
         say(f"The {name} {describe_end(status)}.")
+        return status
 
     def _record_path(self, part: Part) -> Path:
         return self._paths.supervisor / f"{part.name}.json"

@@ -41,6 +41,9 @@ class Part:
     argv: tuple[str, ...]
     stop: tuple[StopStep, ...]
     clear: Callable[[], object] = _leave_nothing  # ends what it leaves behind when it is killed; may take a second
+    finish: tuple[
+        str, ...
+    ] = ()  # at the very end, unless it has ended by itself with 0: a program that does its last work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
