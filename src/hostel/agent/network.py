@@ -8,7 +8,7 @@ after an agent's death the next one takes it back from a member's /proc/<pid>/ns
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from hostel.wire.config import Config
 # Not for tenants unless the operator allows them: private, shared, link-local (cloud metadata), benchmark, multicast.
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
            "198.18.0.0/15", "224.0.0.0/3")  # fmt: skip
+RATE_SHARE = 8  # of the connections that a tenant may have open, this part may be opened in a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,24 @@ def host_resolvers(
     return []
 
 
-def render_rules(installation: Installation, config: Config, resolvers: list[str]) -> str:
-    """The installation's nftables table, as text for `nft -f`: replaces the table as a whole, atomically."""
+def render_rules(
+    installation: Installation, config: Config, resolvers: list[str], connections: Mapping[int, int] | None = None
+) -> str:
+    """The installation's nftables table, as text for `nft -f`: replaces the table as a whole, atomically.
+
+    `connections` says by number how many connections a tenant may have open, where that is not the plan's number.
+    Whatever a tenant may reach, it reaches through the chain `limited`. A refusal is a reset: ICMP messages are rate
+    limited (icmp(7), icmp_ratelimit), and who gets none waits.
+    """
     name = f"hostel_{installation.id}"
     tenants = f'"h{installation.id}*"'
     gateway = installation.gateway
     ports = f"{{ {config.listen.http_port}, {config.listen.https_port} }}"
-    allowed = "".join(f"    ip daddr {network} accept\n" for network in config.network.allow)
+    allowed = "".join(f"    ip daddr {network} goto limited\n" for network in config.network.allow)
+    usual = config.limits.user_connections
+    own = {number: limit for number, limit in (connections or {}).items() if limit != usual}
+    plans = "".join(_render_plan(limit) for limit in sorted({usual, *own.values()}))
+    elements = ", ".join(f"{installation.address(number)} : goto plan_{limit}" for number, limit in sorted(own.items()))
     dns = (
         f"    iifname {tenants} ip daddr {gateway} udp dport 53 dnat ip to {resolvers[0]}\n"
         f"    iifname {tenants} ip daddr {gateway} tcp dport 53 dnat ip to {resolvers[0]}\n"
@@ -79,13 +91,25 @@ def render_rules(installation: Installation, config: Config, resolvers: list[str
 table inet {name} {{}}
 delete table inet {name}
 table inet {name} {{
+  chain refuse {{
+    meta l4proto tcp reject with tcp reset
+    reject
+  }}
+{plans}  map plans {{
+    type ipv4_addr : verdict
+{f"    elements = {{ {elements} }}" if elements else ""}
+  }}
+  chain limited {{
+    ip saddr vmap @plans
+    goto plan_{usual}
+  }}
   chain from_tenant {{
     meta nfproto ipv6 drop
     ct state established,related accept
-    ct status dnat ct original ip daddr {gateway} accept
-{allowed}    ip daddr {{ {", ".join(PRIVATE)} }} reject
-    tcp dport 25 reject
-    accept
+    ct status dnat ct original ip daddr {gateway} goto limited
+{allowed}    ip daddr {{ {", ".join(PRIVATE)} }} goto refuse
+    tcp dport 25 goto refuse
+    goto limited
   }}
   chain prerouting {{
     type nat hook prerouting priority dstnat; policy accept;
@@ -96,28 +120,58 @@ table inet {name} {{
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
-    iifname {tenants} oifname {tenants} reject
+    iifname {tenants} oifname {tenants} goto refuse
     iifname {tenants} jump from_tenant
     oifname {tenants} ct state established,related accept
-    oifname {tenants} reject
+    oifname {tenants} goto refuse
   }}
   chain input {{
     type filter hook input priority filter; policy accept;
     iifname != {tenants} return
     meta nfproto ipv6 drop
     ct state established,related accept
-    ct status dnat ct original ip daddr {gateway} accept
-    tcp dport {ports} accept
-    reject
+    ct status dnat ct original ip daddr {gateway} goto limited
+    tcp dport {ports} goto limited
+    goto refuse
   }}
 }}
 """
 
 
-def ensure_rules(installation: Installation, config: Config) -> None:
+def _render_plan(limit: int) -> str:
+    """The chain through which tenants go who may have `limit` connections.
+
+    A closed connection is no longer counted but stays in the kernel's table of connections, which all tenants share,
+    for two minutes (nf_conntrack_tcp_timeout_time_wait): so what is opened in a second has a limit too. Look-ups of
+    names are under the latter alone: they are never closed. A set that counts connections must have no timeout
+    (nftables' wiki, "Connlimits").
+    """
+    rate = f"limit rate over {max(1, limit // RATE_SHARE)}/second burst {limit} packets"
+    return f"""\
+  set opened_{limit} {{
+    type ipv4_addr
+    size 65536
+    flags dynamic,timeout
+    timeout 1m
+  }}
+  set open_{limit} {{
+    type ipv4_addr
+    size 65536
+    flags dynamic
+  }}
+  chain plan_{limit} {{
+    update @opened_{limit} {{ ip saddr {rate} }} goto refuse
+    udp dport 53 accept
+    add @open_{limit} {{ ip saddr ct count over {limit} }} goto refuse
+    accept
+  }}
+"""
+
+
+def ensure_rules(installation: Installation, config: Config, *, connections: Mapping[int, int] | None = None) -> None:
     """Load the table, give the gateway its address and let the kernel forward. Idempotent."""
     resolvers = list(config.network.resolvers) or host_resolvers()
-    nft(render_rules(installation, config, resolvers))
+    nft(render_rules(installation, config, resolvers, connections))
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     with IPRoute() as ip:
         loopback = ip.link_lookup(ifname="lo")[0]

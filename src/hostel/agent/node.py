@@ -64,6 +64,7 @@ STOP_GRACE_S = 10.0
 DELETE_DEADLINE_S = 40.0
 ORPHAN_DRAIN_S = 30.0  # of a run whose website, and with it its budgets, is gone
 LIMIT_CEILING = 1 << 50
+CONNECTIONS_CEILING = 60_000  # a tenant has one address
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
 
@@ -90,7 +91,6 @@ class Node:
     async def start(cls, paths: Paths, config: Config, edge: Edge, own_ca: bytes) -> "Node":
         """Build or find everything on this machine, adopt what runs, remove what was left over."""
         installation = ensure_installation(paths, pool=config.network.pool)
-        await asyncio.to_thread(network.ensure_rules, installation, config)
         hosts = dict.fromkeys(dict.fromkeys((config.panel_host, config.sites.domain)), installation.gateway)
         image = build_image(
             paths.run / "images",
@@ -119,11 +119,16 @@ class Node:
         """Create a tenant or change its limits and token. Idempotent; a stale spec changes nothing."""
         check_username(spec.name)
         _check_limits(spec.limits)
+        if not 0 < spec.connections <= CONNECTIONS_CEILING:
+            raise MalformedMessage(f"connections: expected 1 to {CONNECTIONS_CEILING}")
         async with self._tenant_locks[spec.name]:
             tenant = self.tenants.get(spec.name)
             if tenant is not None:
                 if spec.version >= tenant.record.version:
-                    tenant.update(version=spec.version, limits=spec.limits, api_token=spec.api_token)
+                    is_rule_due = spec.connections != tenant.record.connections
+                    tenant.update(spec)
+                    if is_rule_due:
+                        await self._load_rules()
                 return
             self._refuse_if_deleted(spec.name, spec.version)
             number, self.installation = take_number(self.paths, self.installation)
@@ -132,11 +137,14 @@ class Node:
                 number=number,
                 version=spec.version,
                 limits=spec.limits,
+                connections=spec.connections,
                 api_token=spec.api_token or "",
             )
             write_record(self.paths, record)
             failpoint.reach("node.put_tenant.written")
             self.tenants[spec.name] = self._tenant(record)
+            if spec.connections != self.config.limits.user_connections:
+                await self._load_rules()
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
         """End everything of a tenant, move home and logs to the backups, free its domains. Idempotent."""
@@ -320,7 +328,11 @@ class Node:
         """The network rules, loaded again if something flushed them."""
         if not await asyncio.to_thread(network.has_rules, self.installation):
             log.error("the network rules were gone; they are loaded again")
-            await asyncio.to_thread(network.ensure_rules, self.installation, self.config)
+            await self._load_rules()
+
+    async def _load_rules(self) -> None:
+        numbers = {tenant.record.number: tenant.record.connections for tenant in self.tenants.values()}
+        await asyncio.to_thread(network.ensure_rules, self.installation, self.config, connections=numbers)
 
     # -- the end
 
@@ -373,6 +385,7 @@ class Node:
     async def _restore(self) -> None:
         """Tenants and websites from disk; runs that live are adopted, others removed."""
         self._load_tenants()
+        await self._load_rules()
         records = {record.run: record for record in self._parts.sandboxes.records()}
         websites = self._load_websites()
         serving = {website.record.run for website in websites}

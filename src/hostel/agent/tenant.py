@@ -24,7 +24,7 @@ from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.paths import Paths
-from hostel.wire.website import Limits, Version
+from hostel.wire.website import Limits, TenantSpec, Version
 
 log = structlog.get_logger()
 
@@ -48,6 +48,7 @@ class TenantRecord:
     number: int
     version: Version
     limits: Limits
+    connections: int = 512
     api_token: str = ""
 
 
@@ -121,10 +122,12 @@ class Tenant:
         failpoint.reach("tenant.ensure.home")
         self._namespace = network.ensure_namespace(self._installation, self.record.number, member_pids=member_pids)
 
-    def update(self, *, version: Version, limits: Limits, api_token: str | None) -> None:
-        """Take over a newer wanted state, durably, and apply its limits."""
-        token = self.record.api_token if api_token is None else api_token
-        record = replace(self.record, version=version, limits=limits, api_token=token)
+    def update(self, spec: TenantSpec) -> None:
+        """Take over a newer wanted state, durably, and apply its limits, but for that of connections: see `network`."""
+        token = self.record.api_token if spec.api_token is None else spec.api_token
+        record = replace(
+            self.record, version=spec.version, limits=spec.limits, connections=spec.connections, api_token=token
+        )
         write_record(self._paths, record)
         self.record = record
         self._apply_limits()

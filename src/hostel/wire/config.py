@@ -63,6 +63,7 @@ class LimitsConfig:
     user_memory_mb: int = 2048
     user_pids: int = 1024
     user_cpu: float = 2.0
+    user_connections: int = 512
     start_deadline_s: float = 60.0
 
     def site(self) -> Limits:
@@ -187,6 +188,9 @@ site_cpu = 1.0
 user_memory_mb = 2048
 user_pids = 1024
 user_cpu = 2.0
+# Network connections that all sandboxes of one user may have open at once; an eighth of it is how many they may open
+# a second.
+user_connections = 512
 # How long a command may take until it accepts connections.
 start_deadline_s = 60.0
 

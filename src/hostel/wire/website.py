@@ -62,6 +62,7 @@ class TenantSpec:
     name: str
     version: Version
     limits: Limits = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)
+    connections: int = 512  # open at once, outward and to the edge
     api_token: str | None = None  # given once, when a token was made; "" forgets it; None leaves it as it is
 
 

@@ -92,6 +92,7 @@ class User(AbstractUser):
             name=self.username,
             version=Version(epoch=epoch, revision=self.revision),
             limits=settings.HOSTEL_CONFIG.limits.user(),
+            connections=settings.HOSTEL_CONFIG.limits.user_connections,
             api_token=api_token,
         )
 
