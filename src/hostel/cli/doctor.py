@@ -54,6 +54,7 @@ def examine(paths: Paths) -> Iterator[Check]:
     yield prerequisites.check_packet_filter()
     yield prerequisites.check_resolvers(config)
     yield prerequisites.check_names(config)
+    yield prerequisites.check_cookies(config)
     yield prerequisites.check_interpreters(config)
     yield prerequisites.check_disk(paths)
     yield from ask_agent(paths)

@@ -19,6 +19,7 @@ from hostel.cli import runc_advisories
 from hostel.cli.ports import find_holders, is_own_nginx, is_taken, try_to_listen
 from hostel.wire.config import Config
 from hostel.wire.paths import Paths
+from hostel.wire.suffixes import is_private_name, is_public_suffix, share_cookies
 
 SOCKET_PATH_LIMIT_BYTES = 107  # unix(7): sun_path without its final NUL
 LONGEST_SOCKET = "65535/" + "r" * 14 + "/app.sock"  # <tenant number>/<run>/app.sock below paths.sockets
@@ -322,6 +323,24 @@ def check_names(config: Config) -> Check:
             )
             return warning(name, f"{host} does not resolve here", hint)
     return ok(name, f"{config.panel_host} and *.{config.sites.domain} resolve")
+
+
+def check_cookies(config: Config) -> Check:
+    """Websites are each other's strangers, and the panel's: do browsers know?"""
+    name = "cookies"
+    sites, panel = config.sites.domain, config.panel_host
+    if is_public_suffix(sites):
+        return ok(name, f"{sites} is in the Public Suffix List: browsers keep websites and the panel apart")
+    if is_private_name(sites):
+        shared = f"on {sites}, a name for trying things out, any website can set cookies for all others"
+        return ok(name, shared + (" and for the panel" if share_cookies(panel, sites) else ""))
+    if not share_cookies(panel, sites):
+        return ok(name, f"{panel} lies outside {sites}, so no website sets cookies for the panel (for others they can)")
+    hint = (
+        f"have {sites} put on the Public Suffix List (https://publicsuffix.org/submit/), or give the panel a name of "
+        "another domain: panel.host in hostel.toml"
+    )
+    return warning(name, f"any website below {sites} can set cookies for {panel}, and so lock a browser out", hint)
 
 
 # -- what websites use

@@ -31,6 +31,7 @@ from hostel.wire.config import Config
 from hostel.wire.errors import ConfigError
 from hostel.wire.files import write_atomically
 from hostel.wire.paths import Paths
+from hostel.wire.suffixes import is_public_suffix
 
 WORKER_USER = "www-data"
 CERTIFICATE_DEADLINE_S = 30.0
@@ -126,6 +127,7 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             routes=paths.routes,
             certificates=paths.certificates,
             agent_socket=paths.agent_for_edge / "agent.sock",
+            shared_suffix="" if is_public_suffix(config.sites.domain) else f".{config.sites.domain}",
             addresses=[f"[{address}]" if ":" in address else address for address in machine.addresses],
             http_port=config.listen.http_port,
             https_port=config.listen.https_port,

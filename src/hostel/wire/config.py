@@ -122,7 +122,8 @@ def _check(config: Config) -> None:
 def _check_names(config: Config) -> None:
     if canonical_domain(config.sites.domain) != config.sites.domain:
         raise ValueError("sites.domain: expected lower case without a trailing dot")
-    canonical_domain(config.panel_host)
+    if canonical_domain(config.panel_host) != config.panel_host:
+        raise ValueError("panel.host: expected lower case without a trailing dot")
 
 
 def _check_ports(config: Config) -> None:

@@ -5,17 +5,23 @@ Pure functions over text from outside; each raises InvalidName with what would b
 
 import re
 
+import idna
+
 from hostel.wire.errors import Refusal
 
 USERNAME_LENGTH_LIMIT = 30
 # /var/sockets/<domain>/app.sock must fit sun_path, which holds 107 usable bytes (unix(7)).
 DOMAIN_LENGTH_LIMIT = 85
+_TYPED_LENGTH_LIMIT = 253  # no name of the DNS is longer, and mapping a text takes longer the longer it is
 COMMAND_LENGTH_LIMIT = 16_384  # bytes; execve takes 128 KiB for one argument, and this much is a script, not a command
 
 # Names that browsers, mail and proxies give a meaning of their own, and the platform's own.
+# `_*`, which stands for records such as _dmarc, has no place in the grammar at all.
 RESERVED_LABELS = frozenset(
-    "www api admin mail ns1 ns2 smtp imap pop ftp autodiscover autoconfig wpad isatap mta-sts localhost"
-    " hostel panel edge agent logger root status static help docs blog".split()
+    "www www1 www2 api admin mail webmail mx mx1 mx2 ns ns1 ns2 ns3 ns4 smtp imap pop pop3 ftp ntp autodiscover"
+    " autoconfig wpad isatap mta-sts localhost broadcasthost postmaster hostmaster webmaster administrator"
+    " login sso oauth auth account accounts billing security support"
+    " hostel panel edge agent logger root nobody status static help docs blog".split()
 )
 SYSTEM_TENANT = "hostel"  # the panel's own account; reserved above
 
@@ -45,28 +51,44 @@ def check_username(name: str) -> str:
 
 
 def canonical_domain(domain_name: str) -> str:
-    """The one spelling under which a domain is stored and looked up: lower case, no trailing dot.
+    """The one spelling under which a domain is stored and looked up: lower case, A-labels, no trailing dot.
 
-    Raises InvalidName for anything but dot-separated ASCII labels of letters, digits and inner hyphens.
+    UTS-46, non-transitional, and IDNA 2008: `Faß.example.` is `xn--fa-hia.example`, never `fass.example`.
+    Raises InvalidName for anything that is not dot-separated labels of letters, digits and inner hyphens then.
     Idempotent.
     """
-    canonical = domain_name.lower().removesuffix(".")
+    if len(domain_name) > _TYPED_LENGTH_LIMIT:
+        raise InvalidName(f"A domain name has at most {DOMAIN_LENGTH_LIMIT} characters here.")
+    canonical = domain_name.lower() if domain_name.isascii() else _to_ascii(domain_name)
+    canonical = canonical.removesuffix(".")
     labels = canonical.split(".")
-    if not domain_name.isascii() or len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(labels) < 2 or not all(_LABEL.fullmatch(label) for label in labels):
         raise InvalidName("A domain name holds letters, digits and hyphens, in labels separated by dots.")
     if len(canonical) > DOMAIN_LENGTH_LIMIT:
         raise InvalidName(f"A domain name has at most {DOMAIN_LENGTH_LIMIT} characters here.")
+    if any(label[2:4] == "--" for label in labels) and _to_ascii(canonical) != canonical:
+        raise InvalidName("That domain name is not spelled as IDNA 2008 has it.")
     return canonical
+
+
+def _to_ascii(domain_name: str) -> str:
+    try:
+        return idna.encode(domain_name, uts46=True, std3_rules=True).decode("ascii")
+    except UnicodeError as error:  # idna.IDNAError is one
+        raise InvalidName("That is no domain name by IDNA 2008, the rules for names beyond ASCII.") from error
 
 
 def check_user_domain(domain_name: str, *, username: str, sites_domain: str) -> str:
     """The canonical form of a default domain of `username`, else InvalidName.
 
-    Accepted are `<username>.<sites domain>` and `<label>-<username>.<sites domain>`.
+    Accepted are `<username>.<sites domain>` and `<label>-<username>.<sites domain>`, in ASCII. No A-label among them:
+    `xn--ww-ypc` would be one of the user `ypc`, and browsers show it as something that looks like `www`.
     """
     if domain_name.endswith("."):
         raise InvalidName("Leave out the dot at the end of the domain name.")
     canonical = canonical_domain(domain_name)
+    if canonical != domain_name.lower() or "xn--" in canonical.removesuffix(sites_domain):
+        raise InvalidName("Use the letters a to z, digits and hyphens only.")
     label, _, parent = canonical.partition(".")
     accepted = f"{username}.{sites_domain} or something-{username}.{sites_domain}"
     if label in RESERVED_LABELS and parent == sites_domain:

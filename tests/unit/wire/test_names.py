@@ -1,7 +1,11 @@
 """Which names exist, and the one spelling of each."""
 
+import re
+import time
+
+import idna
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hostel.wire.names import (
@@ -36,7 +40,8 @@ def test_domains_of_ones_own(domain: str) -> None:
     "domain",
     ["alice.hostel.localhost", "x-alice.hostel.localhost", "bob-x.hostel.localhost", "bob.example.org",
      "-bob.hostel.localhost", "www-bob.hostel.localhost", "bob.hostel.localhost.", "x.bob.hostel.localhost", "bob",
-     "www.hostel.localhost"],
+     "www.hostel.localhost", "\uff42\uff4f\uff42.hostel.localhost", "x-bob。hostel.localhost",
+     "xn--ww-bob.hostel.localhost", "ab--c-bob.hostel.localhost"],
 )  # fmt: skip
 def test_domains_of_others_and_of_nobody(domain: str) -> None:
     with pytest.raises(InvalidName):
@@ -55,16 +60,92 @@ def test_the_longest_domain_still_fits_the_socket_path(length: int, is_good: boo
             canonical_domain(domain)
 
 
-@given(st.text(max_size=60))
-def test_a_canonical_name_is_its_own_canonical_name(text: str) -> None:
+# What makes a name look like another or be spelled in two ways, beside arbitrary text.
+PIECES = st.sampled_from(
+    ["www", "WWW", "\uff57\uff57\uff57", "admin", "alice", "ALICE", "faß", "fass", "xn--fa-hia", "XN--FA-HIA", "xn--",
+     "xn--zz99", "--", "-", ".", "..", "。", "\uff0e", "\u200d", "\u00ad", "\u202e", "é", "e\u0301", "ǅ", "\u0131", "İ",
+     "Å", "Ⅳ", "①", "_", "/", "\0", "\n", " ", "a" * 63, "a" * 64, "hostel.localhost", ".com"]
+)  # fmt: skip
+TYPED = st.text(max_size=40) | st.lists(PIECES | st.text(max_size=3), max_size=8).map("".join)
+GRAMMAR = re.compile(r"(?=.{1,85}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+
+
+def canonical_or_none(text: str) -> str | None:
     try:
-        canonical = canonical_domain(text)
-    except InvalidName:
+        return canonical_domain(text)
+    except InvalidName:  # the one exception that is declared: any other fails the test
+        return None
+
+
+@settings(max_examples=400)
+@given(TYPED)
+def test_h3_a_name_has_one_spelling_or_is_refused(text: str) -> None:
+    canonical = canonical_or_none(text)
+    if canonical is None:
         return
     assert canonical_domain(canonical) == canonical
-    assert canonical.isascii()
-    assert "/" not in canonical
-    assert ".." not in canonical
+    assert GRAMMAR.fullmatch(canonical), "the grammar of the route table, and of file names"
+    assert canonical_domain(f"{canonical.upper()}.") == canonical
+    assert canonical_domain(idna.decode(canonical)) == canonical, "as browsers show it"
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("faß.example", "xn--fa-hia.example"),
+        ("FASS.example", "fass.example"),
+        ("\uff45xample\uff0eo\uff52g", "example.org"),
+        ("ex\u00adample。org.", "example.org"),
+        ("Ĳ.example", "ij.example"),
+        ("Äö.example", "xn--4ca0b.example"),
+        ("e\u0301.example", "xn--9ca.example"),
+    ],
+)
+def test_h3_spellings_beyond_ascii_fold_as_browsers_fold_them(typed: str, canonical: str) -> None:
+    assert canonical_domain(typed) == canonical
+
+
+def test_h3_the_standard_librarys_codec_would_make_two_names_one() -> None:
+    """Positive control: IDNA 2003, which Python's own codec speaks, takes one's name for another's."""
+    assert "faß.example".encode("idna") == b"fass.example"
+    assert canonical_domain("faß.example") != canonical_domain("fass.example")
+
+
+LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+USERNAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}", fullmatch=True)
+
+
+def is_own(domain: str, username: str) -> bool:
+    try:
+        check_username(username)
+        check_user_domain(domain, username=username, sites_domain=DOMAIN)
+    except InvalidName:
+        return False
+    return True
+
+
+@settings(max_examples=300)
+@given(USERNAMES, USERNAMES, LABELS | st.none())
+def test_h2_no_name_belongs_to_two_users(one: str, other: str, label: str | None) -> None:
+    domain = f"{label}-{one}.{DOMAIN}" if label else f"{one}.{DOMAIN}"
+    if one != other:
+        assert not (is_own(domain, one) and is_own(domain, other))
+        assert not (is_own(f"{label}-{other}.{DOMAIN}", one) and is_own(f"{label}-{other}.{DOMAIN}", other))
+
+
+def test_h2_with_hyphens_in_user_names_one_name_would_belong_to_two() -> None:
+    """Positive control: the users `x-alice` and `alice`, were the first one possible."""
+    both = [check_user_domain(f"x-alice.{DOMAIN}", username=name, sites_domain=DOMAIN) for name in ("alice", "x-alice")]
+    assert both[0] == both[1]
+    with pytest.raises(InvalidName):
+        check_username("x-alice")
+
+
+def test_a_name_that_is_far_too_long_is_refused_before_it_is_mapped() -> None:
+    began = time.monotonic()
+    with pytest.raises(InvalidName, match="at most 85"):
+        canonical_domain("ⅷ" * 1_000_000)
+    assert time.monotonic() - began < 0.1
 
 
 def test_a_command_is_kept_to_the_letter() -> None:

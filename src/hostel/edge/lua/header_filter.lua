@@ -1,6 +1,7 @@
 -- header_filter_by_lua of what websites answer: drops replies that would let a website write its own next response
--- into the visitor's connection, and counts event streams apart.
+-- into the visitor's connection, hides a header that reaches beyond the website, and counts event streams apart.
 local counts = require "hostel.counts"
+local settings = require "hostel.settings"
 
 local var = ngx.var
 
@@ -12,10 +13,19 @@ local function is_forged(status)
     return status < 200 and (status ~= 101 or var.websocket == "")
 end
 
+-- "cookies" clears those of the whole registrable domain: one website would log everybody out of the others.
+local function hide_clear_site_data()
+    local suffix = settings.shared_suffix
+    if ngx.header.clear_site_data and suffix ~= "" and var.host:sub(-#suffix) == suffix then
+        ngx.header.clear_site_data = nil
+    end
+end
+
 local function filter()
     if is_forged(ngx.status) then
         return ngx.exit(ngx.ERROR)
     end
+    hide_clear_site_data()
     local content_type = ngx.header.content_type
     if content_type and content_type:sub(1, #EVENT_STREAM):lower() == EVENT_STREAM then
         local bound = var.bound

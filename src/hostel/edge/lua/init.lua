@@ -35,6 +35,7 @@ return function(options)
     settings.routes = options.routes
     settings.pages = options.pages
     settings.agent_socket = options.agent_socket
+    settings.shared_suffix = options.shared_suffix
 
     local state = ngx.shared.edge_state
     state:set("version", 1)
