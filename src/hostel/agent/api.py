@@ -146,7 +146,7 @@ async def _json(request: Request) -> object:
             raise MalformedMessage(f"expected at most {BODY_LIMIT} bytes")
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedMessage(f"expected JSON: {error}") from error
 
 

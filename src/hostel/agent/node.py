@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable
+from dataclasses import fields
 
 import structlog
 
@@ -65,6 +66,7 @@ DELETE_DEADLINE_S = 40.0
 ORPHAN_DRAIN_S = 30.0  # of a run whose website, and with it its budgets, is gone
 LIMIT_CEILING = 1 << 50
 CONNECTIONS_CEILING = 60_000  # a tenant has one address
+TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
 
@@ -187,10 +189,11 @@ class Node:
 
         Raises StillEnding when a website of that domain was deleted and is not gone yet.
         """
-        if canonical_domain(spec.domain_name) != domain:
+        if spec.domain_name.lower() != domain or canonical_domain(domain) != domain:
             raise MalformedMessage("domain_name: does not belong to this address")
         check_command(spec.command)
         _check_limits(spec.limits)
+        _check_times(spec)
         tenant = self.tenants.get(spec.tenant)
         if tenant is None or tenant.is_leaving or spec.tenant == SYSTEM_TENANT:
             raise UnknownTenant
@@ -575,6 +578,13 @@ async def end_everything(paths: Paths, installation: Installation) -> None:
         await asyncio.to_thread(release, paths, installation, number)
     await asyncio.to_thread(cgroup.kill_tree, installation.cgroup)
     await asyncio.to_thread(network.remove_rules, installation)
+
+
+def _check_times(spec: WebsiteSpec) -> None:
+    """The panel's serializers are stricter; what comes here may come from a panel that somebody has taken over."""
+    for field in fields(spec):
+        if field.name.endswith("_s") and not 0 <= getattr(spec, field.name) <= TIME_CEILING_S:
+            raise MalformedMessage(f"{field.name}: expected 0 to {TIME_CEILING_S} seconds")
 
 
 def ensure_directories(paths: Paths, *, edge_gid: int) -> None:

@@ -5,10 +5,12 @@ Each time it hears the newest version that the agent has seen: so a panel notice
 """
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import structlog
 
 from hostel.agent.errors import RunFailed
 from hostel.agent.failure import describe_exit
@@ -20,7 +22,9 @@ from hostel.wire.codec import parse
 from hostel.wire.config import Config
 from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import SYSTEM_TENANT
-from hostel.wire.website import MIB, Limits, Version, Wanted, WebsiteSpec
+from hostel.wire.website import MIB, Limits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
+
+log = structlog.get_logger()
 
 PANEL_VERSION = Version(epoch=0, revision=0)
 PANEL_TENANT_LIMITS = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)  # the panel and root's commands beside it
@@ -30,6 +34,13 @@ _COMMAND = (
 _PREPARE = "exec python -m hostel.panel prepare --newest {epoch}.{revision}"
 _PREPARE_DEADLINE_S = 120.0
 _PULL_DEADLINE_S = 20.0
+_ANSWER_LIMIT_BYTES = 128 * MIB
+_ROWS: dict[str, type[object]] = {
+    "tenants": TenantSpec,
+    "websites": WebsiteSpec,
+    "deleted_tenants": Tombstone,
+    "deleted_websites": Tombstone,
+}
 
 
 def panel_spec(config: Config) -> WebsiteSpec:
@@ -80,9 +91,53 @@ async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: 
         "newest_revision": newest.revision,
     }
     try:
-        async with httpx.AsyncClient(transport=transport, timeout=_PULL_DEADLINE_S) as client:
-            answer = await client.get("http://panel/agent/wanted/", params=query, headers=headers)
+        async with (
+            httpx.AsyncClient(transport=transport, timeout=_PULL_DEADLINE_S) as client,
+            client.stream("GET", "http://panel/agent/wanted/", params=query, headers=headers) as answer,
+        ):
             answer.raise_for_status()
-            return parse(Wanted, answer.json())
-    except (httpx.HTTPError, ValueError, MalformedMessage) as error:
+            return read_wanted(json.loads(await _read_bounded(answer)))
+    except (httpx.HTTPError, ValueError, RecursionError, MalformedMessage) as error:
         raise HostelError(f"the panel does not say what is wanted: {error}") from error
+
+
+async def _read_bounded(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in answer.aiter_bytes():
+        body += chunk
+        if len(body) > _ANSWER_LIMIT_BYTES:
+            raise MalformedMessage(f"expected at most {_ANSWER_LIMIT_BYTES} bytes")
+    return bytes(body)
+
+
+def read_wanted(data: object) -> Wanted:
+    """What can be read of the panel's answer: one row that somebody has meddled with keeps no other from being done.
+
+    What cannot be read is logged and left out. Raises MalformedMessage where it is no answer at all.
+    """
+    if not isinstance(data, dict):
+        raise MalformedMessage("Wanted: expected an object")
+    return parse(Wanted, {key: _readable(key, value) for key, value in data.items()})
+
+
+def _readable(key: str, value: object) -> object:
+    kind = _ROWS.get(key)
+    if kind is None or not isinstance(value, list):
+        return value
+    rows = []
+    for row in value:
+        try:
+            parse(kind, row)
+        except MalformedMessage as error:
+            log.error(
+                "a row of wanted state cannot be read; it is left out", kind=key, name=_name(row), error=str(error)
+            )
+        else:
+            rows.append(row)
+    return rows
+
+
+def _name(row: object) -> str:
+    """Enough of it to find the row."""
+    fields = row if isinstance(row, dict) else {}
+    return str(fields.get("domain_name", fields.get("name")))[:100]

@@ -6,6 +6,7 @@ and values of another type are refused, never coerced.
 
 import dataclasses
 import enum
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -83,8 +84,19 @@ def _parse_scalar(hint: Any, value: object, where: str) -> Any:
         except ValueError:
             accepted = ", ".join(str(member.value) for member in hint)
             raise MalformedMessage(f"{where}: expected one of {accepted}") from None
-    if hint is float and type(value) is int:
-        return float(value)
+    if hint is float and type(value) in (int, float):
+        return _parse_float(value, where)
     if type(value) is not hint:
         raise MalformedMessage(f"{where}: expected {hint.__name__}")
     return value
+
+
+def _parse_float(value: Any, where: str) -> float:
+    """JSON as Python reads it has NaN, infinities and integers beyond every float: a timer of NaN stops all timers."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise MalformedMessage(f"{where}: expected a finite number")
+    return number

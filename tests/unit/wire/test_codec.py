@@ -1,6 +1,9 @@
 """The reader of messages from other processes: what is not exactly right is refused, with its place."""
 
+import contextlib
+import copy
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
-from hostel.wire.website import Limits, Version, Wanted, WebsiteSpec
+from hostel.wire.website import Limits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
 
 SPECS = st.builds(
     WebsiteSpec,
@@ -17,7 +20,9 @@ SPECS = st.builds(
     version=st.builds(Version, epoch=st.integers(), revision=st.integers()),
     enabled=st.booleans(),
     command=st.text(),
-    limits=st.builds(Limits, memory_bytes=st.integers(), pids=st.integers(), cpu=st.floats(allow_nan=False)),
+    limits=st.builds(
+        Limits, memory_bytes=st.integers(), pids=st.integers(), cpu=st.floats(allow_nan=False, allow_infinity=False)
+    ),
 )
 
 
@@ -47,6 +52,10 @@ GOOD = {
         ({"reload_strategy": "maybe"}, "expected one of overlap, replace"),
         ({"limits": {"memory_bytes": 1, "uid": 0}}, "unknown key 'uid'"),
         ({"command": None}, "command: expected str"),
+        ({"drain_s": float("nan")}, "drain_s: expected a finite number"),
+        ({"drain_s": float("inf")}, "drain_s: expected a finite number"),
+        ({"drain_s": 10**400}, "drain_s: expected a finite number"),
+        ({"drain_s": True}, "drain_s: expected float"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(change: dict[str, object], words: str) -> None:
@@ -63,3 +72,72 @@ def test_only_objects_are_messages(data: object) -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(MalformedMessage, match="command: missing"):
         parse(WebsiteSpec, {key: value for key, value in GOOD.items() if key != "command"})
+
+
+# -- whatever arrives
+
+
+def versions() -> st.SearchStrategy[Version]:
+    return st.builds(Version, epoch=st.integers(), revision=st.integers())
+
+
+GOOD_MESSAGES = st.one_of(
+    st.builds(TenantSpec, name=st.text(), version=versions()),
+    SPECS,
+    st.builds(
+        Wanted,
+        version=versions(),
+        tenants=st.tuples(st.builds(TenantSpec, name=st.text(), version=versions())),
+        websites=st.tuples(SPECS),
+        deleted_websites=st.tuples(st.builds(Tombstone, name=st.text(), version=versions())),
+    ),
+)
+# All that json.loads can return, NaN and 1e999 among it.
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of all that `value` holds."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, item in inner for place in places(item, (*path, key)))]
+
+
+def meddle(value: Any, path: tuple[Any, ...], change: str, put: Any) -> Any:
+    """`value` with one deed at `path`: something else in its place, gone, or with a key too many."""
+    if not path:
+        return put
+    changed = copy.deepcopy(value)
+    holder = changed
+    for key in path[:-1]:
+        holder = holder[key]
+    if change == "replace":
+        holder[path[-1]] = put
+    elif change == "remove":
+        del holder[path[-1]]
+    elif isinstance(holder, dict):
+        holder["uid"] = put
+    return changed
+
+
+@given(GOOD_MESSAGES, st.data())
+def test_whatever_arrives_is_read_whole_or_refused_as_malformed(message: Any, data: st.DataObject) -> None:
+    """Whoever calls `parse` catches MalformedMessage alone; what is read says the same when it is written again."""
+    good = to_jsonable(message)
+    path = data.draw(st.sampled_from(places(good)))
+    sent = meddle(good, path, data.draw(st.sampled_from(["replace", "remove", "add"])), data.draw(ANY_JSON))
+    with contextlib.suppress(MalformedMessage):
+        read = parse(type(message), json.loads(json.dumps(sent)))
+        assert parse(type(message), json.loads(json.dumps(to_jsonable(read)))) == read
+        assert all(type(item) in (str, int, float, bool, type(None)) for item in leaves(to_jsonable(read)))
+    assert parse(type(message), json.loads(json.dumps(good))) == message, "positive control: unmeddled, it is read"
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [leaf for item in inner for leaf in leaves(item)]
+    return [value]

@@ -9,7 +9,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework import exceptions
-from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -18,7 +18,6 @@ from hostel.panel.accounts.models import User
 from hostel.panel.api import schema
 from hostel.panel.api.authentication import user_of
 from hostel.panel.api.errors import CODE_HEADER
-from hostel.panel.api.permissions import IsThatUser
 from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Condition
@@ -42,8 +41,6 @@ class CountedView(APIView):
 
 
 class OwnersView(CountedView):
-    permission_classes = [IsAuthenticated, IsThatUser]
-
     @property
     def owner(self) -> User:
         return user_of(self.request)

@@ -1,17 +1,26 @@
 """`GET /agent/wanted/`: what the agent pulls. Everybody without the agent's secret meets a page that does not exist."""
 
 import hmac
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
+import structlog
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Model
 from django.http import Http404, HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
 from hostel.panel.accounts.models import User
 from hostel.panel.wanted.models import Kind, Tombstone, begin_epoch_after, current_version
 from hostel.panel.websites.models import Website
-from hostel.wire.codec import to_jsonable
+from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.errors import MalformedMessage
 from hostel.wire.website import Version, Wanted
+
+log = structlog.get_logger(__name__)
+
+Row = TypeVar("Row", bound=Model)
 
 
 @require_GET
@@ -41,11 +50,23 @@ def newer_than(known: Version) -> Wanted:
     websites = Website.objects.filter(revision__gt=after).select_related("owner").order_by("revision")
     return Wanted(
         version=version,
-        tenants=tuple(user.spec(epoch=epoch, api_token=user.token_to_repeat) for user in users),
-        websites=tuple(website.spec(epoch=epoch) for website in websites),
+        tenants=tuple(_read(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))),
+        websites=tuple(_read(websites, lambda website: website.spec(epoch=epoch))),
         deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after),
         deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after),
     )
+
+
+def _read(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[Any]:
+    """The specs of `rows`, without those that hold what only another program can have written: SQLite keeps any value
+    in any column. The others must not wait for such a row.
+    """
+    for row in rows:
+        try:
+            spec = spec_of(row)
+            yield parse(type(spec), to_jsonable(spec))
+        except (TypeError, ValueError, MalformedMessage) as error:
+            log.error("a row cannot be read; it is left out", kind=type(row).__name__, row=row.pk, error=str(error))
 
 
 def _is_agent(authorization: str) -> bool:
