@@ -27,7 +27,8 @@ from pathlib import Path
 import httpx
 
 from hostel.agent import cgroup
-from hostel.agent.installation import PANEL_NUMBER
+from hostel.agent.installation import PANEL_NUMBER, Installation
+from hostel.wire.codec import parse
 from live import SITES, Platform, User, send_signal
 from schedule_history import Answer, History, LogReader, Span, Traffic
 from schedule_parts import MortalPart
@@ -313,7 +314,7 @@ class Arena:
     def _kill_processes(self, subject: Subject) -> None:
         """All of them at once, as the end of the machine does. A broken website does not come back from that."""
         records = [each for each in self._run_records() if each["website"] == self._domain(subject)]
-        cgroups = [f"{self._installation_cgroup}/{each['number']}/{each['run']}" for each in records]
+        cgroups = [f"{self._cgroup_of(each['number'])}/{each['run']}" for each in records]
         death = Span(time.monotonic())
         subject.history.deaths.append(death)
         if subject.is_broken:
@@ -389,22 +390,22 @@ class Arena:
         return found
 
     def _runs_left(self) -> dict[str, set[str]]:
-        paths, top = self.platform.paths, self._installation_cgroup
-        cgroups = {(number, run) for number in cgroup.children(top) for run in cgroup.children(f"{top}/{number}")}
+        paths = self.platform.paths
+        cgroups = {(tenant, run) for tenant in self._tenant_cgroups() for run in cgroup.children(tenant)}
         return {
             "bundles": _names(paths.runs),
             "FIFOs": _names(paths.streams),
             "runc's states": _names(paths.run / "runc"),
             "cgroups": {run for _, run in cgroups},
-            "processes": {run for number, run in cgroups if cgroup.processes(f"{top}/{number}/{run}")},
+            "processes": {run for tenant, run in cgroups if cgroup.processes(f"{tenant}/{run}")},
             "socket directories": {run for tenant in paths.sockets.iterdir() for run in _names(tenant)},
         }
 
     def _tenants_left(self) -> dict[str, set[str]]:
-        paths, prefix = self.platform.paths, f"h{self._installation_cgroup.rpartition('-')[2]}"
+        paths, prefix = self.platform.paths, f"h{self._installation.id}"
         mounts = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         return {
-            "cgroups": set(cgroup.children(self._installation_cgroup)),
+            "cgroups": {path.rpartition("/")[2] for path in self._tenant_cgroups()},
             "mounts": {Path(place).name for place in mounts if Path(place).parent == paths.sockets},
             "socket directories": _names(paths.sockets),
             "interfaces": {name[len(prefix) :] for name in os.listdir("/sys/class/net") if name.startswith(prefix)},
@@ -459,8 +460,14 @@ class Arena:
         return records
 
     @property
-    def _installation_cgroup(self) -> str:
-        return f"/hostel-{json.loads(self.platform.paths.installation_file.read_text())['id']}"
+    def _installation(self) -> Installation:
+        return parse(Installation, json.loads(self.platform.paths.installation_file.read_text()))
+
+    def _cgroup_of(self, number: int) -> str:
+        return self._installation.cgroup_of(number)
+
+    def _tenant_cgroups(self) -> list[str]:
+        return [f"{tree}/{number}" for tree in self._installation.cgroups for number in cgroup.children(tree)]
 
     def _domain(self, subject: Subject) -> str:
         return f"{subject.label}.{self.platform.domain}"
@@ -485,11 +492,11 @@ class Arena:
             await asyncio.to_thread(self._remove_all_but, serving)
 
     def _remove_all_but(self, serving: set[str]) -> None:
-        top, paths = self._installation_cgroup, self.platform.paths
-        for number in cgroup.children(top):
-            for run in cgroup.children(f"{top}/{number}"):
+        paths = self.platform.paths
+        for tenant in self._tenant_cgroups():
+            for run in cgroup.children(tenant):
                 if run not in serving:
-                    cgroup.kill_tree(f"{top}/{number}/{run}")
+                    cgroup.kill_tree(f"{tenant}/{run}")
         for directory in (paths.runs, paths.streams, paths.run / "runc", *paths.sockets.iterdir()):
             for name in _names(directory) - serving:
                 shutil.rmtree(directory / name, ignore_errors=True)

@@ -200,7 +200,9 @@ def test_stopped_with_its_agent_dead_the_platform_leaves_nothing(mortal: Platfor
 
 
 def cgroups(installation: str) -> list[str]:
-    return [place for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/*") for place in glob(f"{root}/hostel-{installation}")]
+    return [
+        place for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/*") for place in glob(f"{root}/hostel-{installation}*")
+    ]
 
 
 def test_after_a_reboot_the_first_request_to_each_site_succeeds(mortal: Platform, erin: User) -> None:

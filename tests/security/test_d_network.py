@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -152,8 +153,9 @@ print(len(kept), more)
 def modest(platform: Platform, bob: User) -> Iterator[int]:
     """Bob's plan has 24 connections meanwhile."""
     record = read_record(platform.paths.tenants / "bob.json")
-    for connections in (24, record.connections):
-        spec = TenantSpec(name="bob", version=record.version, limits=record.limits, connections=connections)
+    for connections in (24, record.limits.connections):
+        limits = replace(record.limits, connections=connections)
+        spec = TenantSpec(name="bob", version=record.version, limits=limits)
         assert platform.ask_agent("PUT", "/tenants/bob", to_jsonable(spec)).status_code == 200
         if connections == 24:
             yield 24

@@ -16,6 +16,10 @@ from hostel.wire.website import Limits
 ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_US = 100_000
 _V1_CONTROLLERS = ("memory", "pids", "cpu")
+# All tenants together, against anything else on the machine that wants the processor or the disk at the same time: a
+# fifth of what one service gets (100), or on version 1, where services have no group, one process (1024).
+_TENANTS_WEIGHT = 20
+_TENANTS_SHARES = 205
 
 
 def is_unified() -> bool:
@@ -24,31 +28,75 @@ def is_unified() -> bool:
 
 def ensure_tenant(path: str, limits: Limits) -> None:
     """Make the cgroup `path` (as in `/hostel-1a2b3c4d/17`) with `limits`, or change its limits. Idempotent."""
+    _make(path)
+    _limit(path, limits)
+
+
+def ensure_tenants_root(path: str) -> None:
+    """Make the cgroup above all tenants, which yields to the platform's processes and everything else. Idempotent."""
+    _make(path)
     if is_unified():
-        _ensure_v2(path, limits)
+        _write(_directory("", path) / "cpu.weight", _TENANTS_WEIGHT)
+        _write_where_known(_directory("", path) / "io.weight", _TENANTS_WEIGHT)
     else:
-        _ensure_v1(path, limits)
+        _write(_directory("cpu", path) / "cpu.shares", _TENANTS_SHARES)
+        for name in ("blkio.weight", "blkio.bfq.weight"):
+            _write_where_known(_directory("blkio", path) / name, _TENANTS_WEIGHT)
 
 
-def _ensure_v1(path: str, limits: Limits) -> None:
-    for controller in _V1_CONTROLLERS:
-        _directory(controller, path).mkdir(parents=True, exist_ok=True)
-    _write(_directory("memory", path) / "memory.limit_in_bytes", limits.memory_bytes)
-    _write(_directory("pids", path) / "pids.max", limits.pids)
-    cpu = _directory("cpu", path)
-    _write(cpu / "cpu.cfs_period_us", CPU_PERIOD_US)
-    _write(cpu / "cpu.cfs_quota_us", int(limits.cpu * CPU_PERIOD_US))
+def change_limits(path: str, limits: Limits) -> bool:
+    """Give a run that lives other limits. False if it needs more than it may now have, or is gone."""
+    try:
+        _limit(path, limits)
+    except OSError:
+        return False
+    return True
 
 
-def _ensure_v2(path: str, limits: Limits) -> None:
+def _make(path: str) -> None:
+    if not is_unified():
+        for controller in _V1_CONTROLLERS:
+            _directory(controller, path).mkdir(parents=True, exist_ok=True)
+        return
     directory = ROOT
     for part in path.strip("/").split("/"):
         _write(directory / "cgroup.subtree_control", "+memory +pids +cpu")
+        _write_where_known(directory / "cgroup.subtree_control", "+io")
         directory /= part
         directory.mkdir(exist_ok=True)
-    _write(directory / "memory.max", limits.memory_bytes)
-    _write(directory / "pids.max", limits.pids)
-    _write(directory / "cpu.max", f"{int(limits.cpu * CPU_PERIOD_US)} {CPU_PERIOD_US}")
+
+
+def _limit(path: str, limits: Limits) -> None:
+    quota_us = int(limits.cpu * CPU_PERIOD_US)
+    if is_unified():
+        directory = _directory("", path)
+        _write(directory / "memory.max", limits.memory_bytes)
+        _write_where_known(directory / "memory.swap.max", 0)  # as runc has it for a run: ended, not swapped to death
+        _write(directory / "pids.max", limits.pids)
+        _write(directory / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
+        return
+    _limit_memory_v1(_directory("memory", path), limits.memory_bytes)
+    _write(_directory("pids", path) / "pids.max", limits.pids)
+    _limit_cpu_v1(path, quota_us)
+
+
+def _limit_memory_v1(directory: Path, limit_bytes: int) -> None:
+    """Memory, and memory with swap: the second must never be less than the first, which makes the order matter."""
+    names = [name for name in ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") if (directory / name).exists()]
+    is_raised = int((directory / names[-1]).read_text()) < limit_bytes
+    for name in reversed(names) if is_raised else names:
+        _write(directory / name, limit_bytes)
+
+
+def _limit_cpu_v1(path: str, quota_us: int) -> None:
+    """No cgroup may have more than the one above it: those below that had more get as much."""
+    _write(_directory("cpu", path) / "cpu.cfs_period_us", CPU_PERIOD_US)
+    for name in children(path):
+        below = _directory("cpu", path) / name / "cpu.cfs_quota_us"
+        with contextlib.suppress(FileNotFoundError):
+            if int(below.read_text()) > quota_us:
+                _write(below, quota_us)
+    _write(_directory("cpu", path) / "cpu.cfs_quota_us", quota_us)
 
 
 def processes(path: str) -> list[int]:
@@ -140,6 +188,15 @@ def oom_kills(path: str) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 
+def fork_refusals(path: str) -> int:
+    """How often the kernel refused the processes of `path` another process or thread (`pids.events`)."""
+    try:
+        lines = (_directory("" if is_unified() else "pids", path) / "pids.events").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("max "))
+
+
 def _controllers() -> list[str]:
     if is_unified():
         return [""]
@@ -153,3 +210,9 @@ def _directory(controller: str, path: str) -> Path:
 
 def _write(file: Path, value: int | str) -> None:
     file.write_text(str(value))
+
+
+def _write_where_known(file: Path, value: int | str) -> None:
+    """For what a kernel, or its configuration, need not have."""
+    with contextlib.suppress(OSError):
+        file.write_text(str(value))

@@ -127,6 +127,7 @@ class Daemon:
                 except HostelError as error:
                     log.warning("could not pull wanted state", error=str(error))
             await self._node.discard_stale_commands()
+            self._node.retry_limits()
             await self._node.ensure_rules()
             await asyncio.sleep(PULL_EVERY_S)
 

@@ -21,6 +21,11 @@ def _reason(ended: Exit, limits: Limits) -> tuple[Reason, str]:
     if ended.is_out_of_memory:
         limit = limits.memory_bytes // MIB
         return Reason.OUT_OF_MEMORY, f"The command needed more than its {limit} MiB of memory and was ended."
+    if ended.is_out_of_processes:
+        return Reason.TOO_MANY_PROCESSES, (
+            f"The command was refused another process or thread, and ended: a website may have {limits.pids} (limit "
+            "`site_pids`), and its user a number for all websites and consoles together (limit `pids`)."
+        )
     if ended.code == _BASH_NOT_FOUND:
         return Reason.COMMAND_NOT_FOUND, "The command was not found: check the path of the program and its virtualenv."
     if ended.code == _BASH_NOT_EXECUTABLE:

@@ -52,8 +52,13 @@ class Installation:
         return f"h{self.id}{number}"  # at most 14 characters; the kernel takes 15
 
     @property
-    def cgroup(self) -> str:
-        return f"/hostel-{self.id}"
+    def cgroups(self) -> tuple[str, str]:
+        """Above all users, and above the panel, which does not share its part of the processor with them."""
+        return f"/hostel-{self.id}", f"/hostel-{self.id}-platform"
+
+    def cgroup_of(self, number: int) -> str:
+        users, platform = self.cgroups
+        return f"{platform if number == PANEL_NUMBER else users}/{number}"
 
 
 def take_number(paths: Paths, installation: Installation) -> tuple[int, Installation]:

@@ -36,6 +36,7 @@ from hostel.wire.errors import (
     MalformedMessage,
     StaleSpec,
     StillEnding,
+    TooManyConsoles,
     UnknownTenant,
     UnknownWebsite,
     WebsiteDisabled,
@@ -93,6 +94,7 @@ class Node:
     async def start(cls, paths: Paths, config: Config, edge: Edge, own_ca: bytes) -> "Node":
         """Build or find everything on this machine, adopt what runs, remove what was left over."""
         installation = ensure_installation(paths, pool=config.network.pool)
+        cgroup.ensure_tenants_root(installation.cgroups[0])
         hosts = dict.fromkeys(dict.fromkeys((config.panel_host, config.sites.domain)), installation.gateway)
         image = build_image(
             paths.run / "images",
@@ -121,13 +123,13 @@ class Node:
         """Create a tenant or change its limits and token. Idempotent; a stale spec changes nothing."""
         check_username(spec.name)
         _check_limits(spec.limits)
-        if not 0 < spec.connections <= CONNECTIONS_CEILING:
-            raise MalformedMessage(f"connections: expected 1 to {CONNECTIONS_CEILING}")
+        if spec.limits.connections > CONNECTIONS_CEILING:
+            raise MalformedMessage(f"limits.connections: expected 1 to {CONNECTIONS_CEILING}")
         async with self._tenant_locks[spec.name]:
             tenant = self.tenants.get(spec.name)
             if tenant is not None:
                 if spec.version >= tenant.record.version:
-                    is_rule_due = spec.connections != tenant.record.connections
+                    is_rule_due = spec.limits.connections != tenant.record.limits.connections
                     tenant.update(spec)
                     if is_rule_due:
                         await self._load_rules()
@@ -139,13 +141,12 @@ class Node:
                 number=number,
                 version=spec.version,
                 limits=spec.limits,
-                connections=spec.connections,
                 api_token=spec.api_token or "",
             )
             write_record(self.paths, record)
             failpoint.reach("node.put_tenant.written")
             self.tenants[spec.name] = self._tenant(record)
-            if spec.connections != self.config.limits.user_connections:
+            if spec.limits.connections != self.config.limits.user_connections:
                 await self._load_rules()
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
@@ -270,10 +271,24 @@ class Node:
         if not request.argv:
             raise MalformedMessage("argv: expected a command")
         await tenant.ensure()
+        self._check_consoles(tenant)
         spec = self._parts.launcher.command(tenant, request.argv, tenant.record.limits, terminal=request.terminal)
-        argv = await self._parts.sandboxes.prepare_foreground(spec, tenant, terminal=request.terminal)
         self._commands[spec.run] = (tenant, time.monotonic())
+        try:
+            argv = await self._parts.sandboxes.prepare_foreground(spec, tenant, terminal=request.terminal)
+        except BaseException:
+            await self.discard_command(spec.run)
+            raise
         return ExecPlan(run=spec.run, argv=argv)
+
+    def _check_consoles(self, tenant: Tenant) -> None:
+        """Raises TooManyConsoles. The panel's own commands are nobody's consoles."""
+        limit, name = tenant.record.limits.consoles, tenant.name
+        if name != SYSTEM_TENANT and sum(owner is tenant for owner, _ in self._commands.values()) >= limit:
+            raise TooManyConsoles(
+                f"{name} may have {limit} consoles open (limit `consoles`). Close one, or let the operator raise it: "
+                f"`hostel user limits {name} consoles=...`"
+            )
 
     async def discard_command(self, run: RunId) -> None:
         """Remove a command's sandbox, ending what still runs in it. Idempotent."""
@@ -327,6 +342,10 @@ class Node:
         with contextlib.suppress(StaleSpec):
             await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0)
 
+    def retry_limits(self) -> None:
+        for tenant in self.tenants.values():
+            tenant.retry_limits()
+
     async def ensure_rules(self) -> None:
         """The network rules, loaded again if something flushed them."""
         if not await asyncio.to_thread(network.has_rules, self.installation):
@@ -334,7 +353,7 @@ class Node:
             await self._load_rules()
 
     async def _load_rules(self) -> None:
-        numbers = {tenant.record.number: tenant.record.connections for tenant in self.tenants.values()}
+        numbers = {tenant.record.number: tenant.record.limits.connections for tenant in self.tenants.values()}
         await asyncio.to_thread(network.ensure_rules, self.installation, self.config, connections=numbers)
 
     # -- the end
@@ -531,14 +550,14 @@ class Node:
 
     def _unknown_cgroups(self, known: set[RunId]) -> list[str]:
         """Cgroups of half-made runs and of tenants that are gone."""
-        by_number = {str(tenant.record.number): tenant for tenant in self.tenants.values()}
+        of_tenants = {tenant.cgroup for tenant in self.tenants.values()}
         unknown = []
-        for number in cgroup.children(self.installation.cgroup):
-            tenant = by_number.get(number)
-            if tenant is None:
-                unknown.append(f"{self.installation.cgroup}/{number}")
-            else:
-                unknown += [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup) if run not in known]
+        for above in self.installation.cgroups:
+            for path in (f"{above}/{number}" for number in cgroup.children(above)):
+                if path not in of_tenants:
+                    unknown.append(path)
+                else:
+                    unknown += [f"{path}/{run}" for run in cgroup.children(path) if run not in known]
         return unknown
 
 
@@ -556,9 +575,9 @@ async def _tolerate(deed: Awaitable[object], **about: str) -> bool:
 
 
 def _check_limits(limits: Limits) -> None:
-    for key in ("memory_bytes", "pids", "cpu"):
-        if not 0 < getattr(limits, key) < LIMIT_CEILING:
-            raise MalformedMessage(f"limits.{key}: expected more than 0, and a number that a machine can have")
+    for field in fields(limits):
+        if not 0 < getattr(limits, field.name) < LIMIT_CEILING:
+            raise MalformedMessage(f"limits.{field.name}: expected more than 0, and a number that a machine can have")
 
 
 async def end_everything(paths: Paths, installation: Installation) -> None:
@@ -566,9 +585,10 @@ async def end_everything(paths: Paths, installation: Installation) -> None:
 
     TERM to all sandboxes, KILL after a grace. Records stay: the next agent has the websites asleep. Idempotent.
     """
-    names = {*cgroup.children(installation.cgroup), *(entry.name for entry in paths.sockets.iterdir())}
+    in_cgroups = (name for tree in installation.cgroups for name in cgroup.children(tree))
+    names = {*in_cgroups, *(entry.name for entry in paths.sockets.iterdir())}
     numbers = sorted(int(name) for name in names if name.isdecimal())
-    tenants = [f"{installation.cgroup}/{number}" for number in numbers]
+    tenants = [installation.cgroup_of(number) for number in numbers]
     runs = [f"{tenant}/{run}" for tenant in tenants for run in cgroup.children(tenant)]
     await asyncio.to_thread(cgroup.terminate, runs, grace_s=STOP_GRACE_S)
     sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
@@ -576,7 +596,8 @@ async def end_everything(paths: Paths, installation: Installation) -> None:
         await sandboxes.remove_leftover(run)
     for number in numbers:
         await asyncio.to_thread(release, paths, installation, number)
-    await asyncio.to_thread(cgroup.kill_tree, installation.cgroup)
+    for tree in installation.cgroups:
+        await asyncio.to_thread(cgroup.kill_tree, tree)
     await asyncio.to_thread(network.remove_rules, installation)
 
 

@@ -15,7 +15,7 @@ from hostel.wire.website import MIB, Limits
 _HIDDEN = ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
            "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/proc/cmdline", "/proc/key-users"]  # fmt: skip
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-OOM_SCORE = 300  # the platform's own processes have 0 or less
+OOM_SCORE = 300  # the platform's own processes, the panel among them, have less
 OOM_SCORE_OF_A_START = 1_000  # goes first, however small it is, where the memory does not suffice
 OPEN_FILES = (4_096, 16_384)  # soft and hard RLIMIT_NOFILE
 

@@ -22,12 +22,12 @@ from hostel.wire.codec import parse
 from hostel.wire.config import Config
 from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import SYSTEM_TENANT
-from hostel.wire.website import MIB, Limits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
+from hostel.wire.website import MIB, Limits, TenantLimits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
 
 log = structlog.get_logger()
 
 PANEL_VERSION = Version(epoch=0, revision=0)
-PANEL_TENANT_LIMITS = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)  # the panel and root's commands beside it
+PANEL_TENANT_LIMITS = TenantLimits()  # of the panel and root's commands beside it
 _COMMAND = (
     "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --ws none --no-access-log --lifespan off"
 )

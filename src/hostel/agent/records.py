@@ -15,7 +15,7 @@ from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import InvalidName, check_username
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord
-from hostel.wire.website import Limits, RunId, Version
+from hostel.wire.website import RunId, TenantLimits, Version
 
 
 def find_unreadable(paths: Paths) -> Iterator[tuple[Path, str]]:
@@ -60,7 +60,7 @@ def route_run(paths: Paths, domain: str) -> RunId | None:
         return None
 
 
-def recover_tenant(paths: Paths, installation: Installation, name: str, limits: Limits) -> TenantRecord | None:
+def recover_tenant(paths: Paths, installation: Installation, name: str, limits: TenantLimits) -> TenantRecord | None:
     """What can be known of a tenant whose record is torn: the number, from the owner of the home, which only root sets.
 
     The version is older than any, so that the panel's next word on it counts. The token's text is lost.

@@ -28,8 +28,9 @@ from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
+from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.paths import Paths
-from hostel.wire.process import ProcessIdentity
+from hostel.wire.process import ProcessIdentity, own_oom_score
 from hostel.wire.streams import Streams
 from hostel.wire.website import Limits, RunId
 
@@ -80,6 +81,7 @@ class Exit:
     code: int | None = None
     signal: int | None = None
     is_out_of_memory: bool = False
+    is_out_of_processes: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -235,7 +237,7 @@ class Sandboxes:
             network=tenant.network_path,
             limits=spec.limits,
             mounts=spec.mounts,
-            oom_score=OOM_SCORE_OF_A_START if spec.kind is Kind.WEBSITE else OOM_SCORE,
+            oom_score=_oom_score(spec),
         )
         (bundle / "config.json").write_text(json.dumps(render_config(container)))
         failpoint.reach("sandbox.bundled")
@@ -296,6 +298,12 @@ class Sandboxes:
         remove_streams(self._paths.streams, run)
 
 
+def _oom_score(spec: RunSpec) -> int:
+    if spec.tenant == SYSTEM_TENANT:
+        return own_oom_score()  # the panel is a part of the platform
+    return OOM_SCORE_OF_A_START if spec.kind is Kind.WEBSITE else OOM_SCORE
+
+
 def _ended(sandbox: Sandbox) -> None:
     """PID 1 of a sandbox has ended: keep how, while its cgroup can still say whether memory was the reason."""
     asyncio.get_running_loop().remove_reader(sandbox.pidfd)
@@ -309,8 +317,12 @@ def _ended(sandbox: Sandbox) -> None:
     os.close(sandbox.pidfd)
     # A worker that was killed for memory long ago did not end a server that stops in good order now.
     is_out_of_memory = code != 0 and cgroup.oom_kills(sandbox.cgroup) > 0
+    is_out_of_processes = code != 0 and cgroup.fork_refusals(sandbox.cgroup) > 0
     if not sandbox.exit.done():
-        sandbox.exit.set_result(Exit(code=code, signal=number, is_out_of_memory=is_out_of_memory))
+        ended = Exit(
+            code=code, signal=number, is_out_of_memory=is_out_of_memory, is_out_of_processes=is_out_of_processes
+        )
+        sandbox.exit.set_result(ended)
 
 
 async def _within(future: asyncio.Future[Exit], seconds: float) -> bool:

@@ -24,7 +24,7 @@ from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.paths import Paths
-from hostel.wire.website import Limits, TenantSpec, Version
+from hostel.wire.website import Limits, TenantLimits, TenantSpec, Version
 
 log = structlog.get_logger()
 
@@ -47,8 +47,7 @@ class TenantRecord:
     name: str
     number: int
     version: Version
-    limits: Limits
-    connections: int = 512
+    limits: TenantLimits
     api_token: str = ""
 
 
@@ -69,6 +68,7 @@ class Tenant:
         self.start_slots = asyncio.Semaphore(_SIMULTANEOUS_STARTS)
         self.is_leaving = False
         self._surge_bytes = 0
+        self._are_limits_due = False
         self._ensuring = asyncio.Lock()
 
     @property
@@ -81,7 +81,7 @@ class Tenant:
 
     @property
     def cgroup(self) -> str:
-        return f"{self._installation.cgroup}/{self.record.number}"
+        return self._installation.cgroup_of(self.record.number)
 
     @property
     def socket_directory(self) -> Path:
@@ -125,9 +125,7 @@ class Tenant:
     def update(self, spec: TenantSpec) -> None:
         """Take over a newer wanted state, durably, and apply its limits, but for that of connections: see `network`."""
         token = self.record.api_token if spec.api_token is None else spec.api_token
-        record = replace(
-            self.record, version=spec.version, limits=spec.limits, connections=spec.connections, api_token=token
-        )
+        record = replace(self.record, version=spec.version, limits=spec.limits, api_token=token)
         write_record(self._paths, record)
         self.record = record
         self._apply_limits()
@@ -147,9 +145,17 @@ class Tenant:
         try:
             cgroup.ensure_tenant(self.cgroup, raised)
         except OSError as error:
-            # Version 1 refuses limits below what is in use (EBUSY) or below a site's own (EINVAL); what is in force
-            # stays, and the next change tries again. One tenant's limits must not keep the agent from starting.
+            # Version 1 refuses a memory limit below what is in use (EBUSY): what is in force stays until
+            # `retry_limits` succeeds. One tenant's limits must not keep the agent from starting.
+            self._are_limits_due = True
             log.warning("limits of a tenant could not be set", tenant=self.name, error=str(error))
+        else:
+            self._are_limits_due = False
+
+    def retry_limits(self) -> None:
+        """Set limits that could not be set before."""
+        if self._are_limits_due:
+            self._apply_limits()
 
     def close(self) -> None:
         """Let go of the network namespace; it ends with its last member."""
@@ -169,7 +175,7 @@ def release(paths: Paths, installation: Installation, number: int) -> None:
     failpoint.reach("tenant.release.network")
     sockets.remove_tenant_directory(paths.sockets / str(number))
     failpoint.reach("tenant.release.sockets")
-    cgroup.kill_tree(f"{installation.cgroup}/{number}")
+    cgroup.kill_tree(installation.cgroup_of(number))
     shutil.rmtree(account_directory(paths, number), ignore_errors=True)
 
 

@@ -41,6 +41,7 @@ from hostel.wire.route import RouteState
 from hostel.wire.website import (
     Deploy,
     Failure,
+    Limits,
     Phase,
     ReloadStrategy,
     RunId,
@@ -146,7 +147,7 @@ class Website:
         """Take over a newer spec, durably. Returns the ticket to `settle` on; a stale spec changes nothing.
 
         A new run is started where the command would run differently, and where the last change failed or is under way:
-        changed times may be what it needs. Else they hold for the run that serves.
+        changed times may be what it needs. Else they, and limits, hold for the run that serves.
 
         Raises OSError if it cannot be kept; then nothing has changed.
         """
@@ -154,7 +155,9 @@ class Website:
         if spec.version <= before.version or self._is_deleted:
             return self._asked
         is_undone = self.record.deploy.phase in (Phase.STARTING, Phase.FAILED)
-        needs_run = spec.enabled and (not before.enabled or is_undone or _runs_differently(spec, before))
+        needs_run = spec.enabled and (
+            not before.enabled or is_undone or _runs_differently(spec, before) or not self._limit_serving(spec.limits)
+        )
         phase = Phase.STARTING if needs_run else Phase.DONE
         self._remember(replace(self.record, spec=spec, deploy=Deploy(version=spec.version, phase=phase)))
         failpoint.reach("website.want")
@@ -434,9 +437,15 @@ class Website:
             self.retire(sandbox)
             raise
 
+    def _limit_serving(self, limits: Limits) -> bool:
+        """False where what serves needs more than that: a new run then shows whether the command can do with it."""
+        return self._serving is None or cgroup.change_limits(self._serving.cgroup, limits)
+
     def _take(self, sandbox: Sandbox) -> None:
         self._serving = sandbox
-        cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
+        self._limit_serving(self.spec.limits)  # they may have changed while it started
+        if self.spec.tenant != SYSTEM_TENANT:
+            cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
         self._serving_since = time.monotonic()
         self._failure = None
         sandbox.exit.add_done_callback(lambda _: self._changed.set())
@@ -629,7 +638,7 @@ class Website:
 
 
 def _runs_differently(new: WebsiteSpec, old: WebsiteSpec) -> bool:
-    return (new.command, new.limits, new.expose_token) != (old.command, old.limits, old.expose_token)
+    return (new.command, new.expose_token) != (old.command, old.expose_token)
 
 
 def write_website(paths: Paths, record: WebsiteRecord) -> None:

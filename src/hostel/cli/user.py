@@ -13,6 +13,7 @@ from hostel.cli.command import DEFAULT_ROOT, Command, JsonOption, RootOption, sa
 from hostel.cli.errors import CommandFailed, hostel
 from hostel.cli.relay import Stdio
 from hostel.cli.shell import run_in_sandbox
+from hostel.wire.config import parse_limit
 from hostel.wire.names import SYSTEM_TENANT, check_username
 
 PASSWORD_LENGTH_LIMIT = 4096  # Django refuses longer ones; and it fits a pipe, so nothing blocks
@@ -22,7 +23,7 @@ PasswordOption = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Add, list and remove users, and set their passwords.")
+app = typer.Typer(no_args_is_help=True, help="Add, list and remove users, set their passwords and limits.")
 
 
 @app.command(cls=Command)
@@ -47,6 +48,26 @@ def password(name: NameArgument, password_stdin: PasswordOption = False, root: R
     """Set a user's password. The user's sessions in browsers end."""
     new = read_password(name, from_stdin=password_stdin)
     raise typer.Exit(run_panel(root, "user", "password", name, "--password-stdin", secret=new))
+
+
+@app.command(cls=Command, epilog="Example: hostel user limits xanthippe memory_mb=4096 websites=50 disk_mb=default")
+def limits(
+    name: NameArgument,
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="LIMIT=VALUE", help="What to change; `default` is hostel.toml's.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Show what a user may have, or change it. It holds at once, also for what runs.
+
+    `hostel.toml` has the plan of all users; what one user has instead is marked.
+    """
+    for change in changes or ():
+        parse_limit(change)
+    options = ["--json"] if as_json else []
+    raise typer.Exit(run_panel(root, "user", "limits", name, *(changes or ()), *options))
 
 
 @app.command(cls=Command)

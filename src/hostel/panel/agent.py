@@ -30,10 +30,10 @@ def delete_tenant(tombstone: Tombstone) -> None:
     _ask("DELETE", f"/tenants/{tombstone.name}", tombstone, deadline_s=WAIT_S + _MARGIN_S)
 
 
-def put_website(canonical_name: str, spec: WebsiteSpec) -> WebsiteReport:
-    """Returns when the deploy is done or failed, or after WAIT_S while it goes on."""
-    path = f"/websites/{canonical_name}?wait_s={WAIT_S}"
-    return parse(WebsiteReport, _ask("PUT", path, spec, deadline_s=WAIT_S + _MARGIN_S))
+def put_website(canonical_name: str, spec: WebsiteSpec, *, wait_s: int = WAIT_S) -> WebsiteReport:
+    """Returns when the deploy is done or failed, or after `wait_s` while it goes on."""
+    path = f"/websites/{canonical_name}?wait_s={wait_s}"
+    return parse(WebsiteReport, _ask("PUT", path, spec, deadline_s=wait_s + _MARGIN_S))
 
 
 def reload_website(canonical_name: str) -> WebsiteReport:

@@ -11,6 +11,7 @@ from hostel.supervisor.daemon import Supervisor, say
 from hostel.supervisor.nginx import end_nginx
 from hostel.supervisor.part import Part, StopStep
 from hostel.wire.paths import Paths
+from hostel.wire.process import protect_from_out_of_memory
 
 
 def hostel_parts(paths: Paths) -> list[Part]:
@@ -69,6 +70,12 @@ def main() -> int:
         return 1
     paths = Paths(root.resolve())
     ensure_clean_process()
+    try:
+        protect_from_out_of_memory()
+    except OSError as error:
+        say(
+            f"When the machine runs out of memory the platform may be hit: it cannot protect itself ({error.strerror})."
+        )
     return Supervisor(paths, hostel_parts(paths)).serve()
 
 

@@ -3,14 +3,16 @@
 import ipaddress
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from hostel.wire.codec import parse
 from hostel.wire.errors import ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
-from hostel.wire.website import MIB, Limits
+from hostel.wire.website import MIB, Limits, TenantLimits
+
+LIMIT_CEILING = 1 << 30  # no machine has so much of anything, and in MiB it fits the kernel's numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,10 @@ class SandboxConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
-    """The default plan. One site, and one user with all sites and consoles together."""
+    """The default plan. `site_`: one website. `user_`: one user, with everything that runs.
+
+    The panel may hold other values for single users.
+    """
 
     site_memory_mb: int = 512
     site_pids: int = 256
@@ -64,13 +69,55 @@ class LimitsConfig:
     user_pids: int = 1024
     user_cpu: float = 2.0
     user_connections: int = 512
+    user_websites: int = 20
+    user_consoles: int = 10
+    user_disk_mb: int = 5120
     start_deadline_s: float = 60.0
 
     def site(self) -> Limits:
-        return Limits(memory_bytes=self.site_memory_mb * MIB, pids=self.site_pids, cpu=self.site_cpu)
+        """Never more than the user may have: a limit that can be met, and named."""
+        return Limits(
+            memory_bytes=min(self.site_memory_mb, self.user_memory_mb) * MIB,
+            pids=min(self.site_pids, self.user_pids),
+            cpu=min(self.site_cpu, self.user_cpu),
+        )
 
-    def user(self) -> Limits:
-        return Limits(memory_bytes=self.user_memory_mb * MIB, pids=self.user_pids, cpu=self.user_cpu)
+    def user(self) -> TenantLimits:
+        return TenantLimits(
+            memory_bytes=self.user_memory_mb * MIB,
+            pids=self.user_pids,
+            cpu=self.user_cpu,
+            connections=self.user_connections,
+            consoles=self.user_consoles,
+            disk_bytes=self.user_disk_mb * MIB,
+        )
+
+    def overridden(self, values: Mapping[str, Any]) -> "LimitsConfig":
+        """This plan with the `values` that one user has instead. Keys that this version does not know are nothing."""
+        return replace(self, **{key: value for key, value in values.items() if key in LIMIT_KEYS.values()})
+
+
+# How the command line calls a limit, and its key in hostel.toml: `memory_mb` is user_memory_mb, `site_pids` site_pids.
+LIMIT_KEYS = {field_.name.removeprefix("user_"): field_.name for field_ in fields(LimitsConfig)}
+
+
+def parse_limit(text: str) -> tuple[str, int | float | None]:
+    """`memory_mb=4096` as a key of hostel.toml and its value; None for `default`. Raises ConfigError."""
+    name, _, given = text.partition("=")
+    key = LIMIT_KEYS.get(name)
+    if key is None:
+        raise ConfigError(f"{name}: there is no such limit; there are {', '.join(LIMIT_KEYS)}")
+    if given == "default":
+        return key, None
+    kind = type(getattr(LimitsConfig(), key))
+    try:
+        value: int | float = kind(given)
+    except ValueError:
+        value = 0
+    if not 0 < value < LIMIT_CEILING:
+        a_number = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{name}: expected {a_number} above 0, or the word `default`")
+    return key, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +162,8 @@ def _check(config: Config) -> None:
     _check_ports(config)
     _check_network(config)
     for field_ in fields(config.limits):
-        if getattr(config.limits, field_.name) <= 0:
-            raise ValueError(f"limits.{field_.name}: expected more than 0")
+        if not 0 < getattr(config.limits, field_.name) < LIMIT_CEILING:
+            raise ValueError(f"limits.{field_.name}: expected more than 0, and a number that a machine can have")
 
 
 def _check_names(config: Config) -> None:
@@ -182,7 +229,8 @@ resolvers = []
 allow = []
 
 [limits]
-# For one website, and for one user with everything that runs.
+# The plan: for one website (site_), and for one user with everything that runs (user_).
+# `hostel user limits NAME` gives one user other values.
 site_memory_mb = 512
 site_pids = 256
 site_cpu = 1.0
@@ -192,6 +240,11 @@ user_cpu = 2.0
 # Network connections that all sandboxes of one user may have open at once; an eighth of it is how many they may open
 # a second.
 user_connections = 512
+user_websites = 20
+# Open consoles and running `hostel shell` commands.
+user_consoles = 10
+# Of the home. Enforced by the file system if it has quotas; `hostel doctor` says which it is.
+user_disk_mb = 5120
 # How long a command may take until it accepts connections.
 start_deadline_s = 60.0
 

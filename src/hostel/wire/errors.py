@@ -66,6 +66,25 @@ class StaleSpec(Refusal):
     status = 409
 
 
+class LimitReached(Refusal):
+    """A limit of the user's plan is reached; the operator can raise it with `hostel user limits`."""
+
+    code = "limit"
+    status = 403
+
+
+class TooManyWebsites(LimitReached):
+    """The user has as many websites as the plan allows."""
+
+    code = "limit_websites"
+
+
+class TooManyConsoles(LimitReached):
+    """The user has as many consoles open as the plan allows."""
+
+    code = "limit_consoles"
+
+
 class ConfigError(Refusal):
     """The configuration file holds a value that cannot be used."""
 
@@ -110,6 +129,7 @@ class Reason(StrEnum):
     EXITED = "exited"  # the command ended by itself; the detail gives the exit code
     SIGNALLED = "signalled"  # ended by a signal; the detail names it
     OUT_OF_MEMORY = "out_of_memory"  # the kernel killed it at its memory limit
+    TOO_MANY_PROCESSES = "too_many_processes"  # it ended after the kernel refused it another process or thread
     COMMAND_NOT_FOUND = "command_not_found"  # bash said 127
     COMMAND_NOT_EXECUTABLE = "command_not_executable"  # bash said 126
     NEVER_LISTENED = "never_listened"  # nothing accepted at $DOMAIN_SOCKET before the deadline

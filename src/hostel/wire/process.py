@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+PLATFORM_OOM_SCORE = -900
+_OWN_OOM_SCORE = Path("/proc/self/oom_score_adj")
 _DEAD_STATES = frozenset("ZXx")  # proc_pid_stat(5): zombie, dead
 
 
@@ -54,6 +56,18 @@ class ProcessIdentity:
         except ProcessLookupError:
             return None
         return state if start_ticks == self.start_ticks and self.boot_id == read_boot_id() else None
+
+
+def protect_from_out_of_memory() -> None:
+    """Let the kernel end websites first where the machine has no memory left. Children inherit it.
+
+    Raises OSError where that is not permitted, as in a container without CAP_SYS_RESOURCE.
+    """
+    _OWN_OOM_SCORE.write_text(str(PLATFORM_OOM_SCORE), encoding="ascii")
+
+
+def own_oom_score() -> int:
+    return int(_OWN_OOM_SCORE.read_text(encoding="ascii"))
 
 
 def read_boot_id() -> str:

@@ -28,6 +28,18 @@ class Limits:
     cpu: float = 1.0  # cores
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantLimits(Limits):
+    """What all sandboxes of one tenant may use together, and how much else the tenant may have on this machine."""
+
+    memory_bytes: int = 2048 * MIB
+    pids: int = 1024
+    cpu: float = 2.0
+    connections: int = 512  # open at once, outward and to the edge
+    consoles: int = 10  # running commands of root's command line are consoles too
+    disk_bytes: int = 5120 * MIB  # of the home
+
+
 class ReloadStrategy(StrEnum):
     OVERLAP = "overlap"  # start the new run beside the old one, switch, drain
     REPLACE = "replace"  # hold requests, stop the old run, start the new one: for bots and single writers
@@ -61,8 +73,7 @@ class TenantSpec:
 
     name: str
     version: Version
-    limits: Limits = Limits(memory_bytes=2048 * MIB, pids=1024, cpu=2.0)
-    connections: int = 512  # open at once, outward and to the edge
+    limits: TenantLimits = TenantLimits()
     api_token: str | None = None  # given once, when a token was made; "" forgets it; None leaves it as it is
 
 

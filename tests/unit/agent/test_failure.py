@@ -19,6 +19,11 @@ from hostel.wire.website import Limits
         (Exit(code=126), Reason.COMMAND_NOT_EXECUTABLE, "cannot be executed"),
         (Exit(signal=9), Reason.SIGNALLED, "SIGKILL"),
         (Exit(signal=9, is_out_of_memory=True), Reason.OUT_OF_MEMORY, "512 MiB"),
+        (
+            Exit(code=1, is_out_of_processes=True),
+            Reason.TOO_MANY_PROCESSES,
+            "a website may have 256 (limit `site_pids`)",
+        ),
         (Exit(), Reason.UNKNOWN_EXIT, "not known"),
     ],
 )

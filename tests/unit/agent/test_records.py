@@ -13,10 +13,10 @@ from hostel.agent.website import WebsiteRecord, read_websites, write_website
 from hostel.wire.codec import to_jsonable
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord, RouteState
-from hostel.wire.website import Deploy, Limits, Phase, RunId, Version, WebsiteSpec
+from hostel.wire.website import Deploy, Phase, RunId, TenantLimits, Version, WebsiteSpec
 
 VERSION = Version(epoch=1, revision=2)
-LIMITS = Limits(pids=7)
+LIMITS = TenantLimits(pids=7)
 
 
 @pytest.fixture

@@ -189,6 +189,22 @@ def test_an_ipv6_network_counts_as_one_address(owner, limit):
     assert codes == [401, 429]
 
 
+def test_a_website_more_than_the_plan_allows_is_refused_and_leaves_nothing(owner, other, agent):
+    owner.user.change_limits({"user_websites": 2})
+    owner.create()
+    owner.create(domain="two-xanthippe.hostel.localhost")
+    refused = owner.create(domain="three-xanthippe.hostel.localhost")
+    assert (refused.status_code, refused.headers["Hostel-Error-Code"]) == (403, "limit_websites")
+    assert refused.json()["code"] == "limit_websites"
+    assert "You may have 2 websites (limit `websites`)" in refused.json()["detail"]
+    assert "hostel user limits xanthippe websites=" in refused.json()["detail"]
+    assert len(agent.websites) == owner.user.websites.count() == 2
+    assert owner.create().json() == {"domain_name": ["domain with this domain name already exists."]}, "as ever"
+    assert other.create().status_code == 201
+    owner.user.change_limits({"user_websites": 3})
+    assert owner.create(domain="three-xanthippe.hostel.localhost").status_code == 201
+
+
 def test_plain_http_is_refused_in_words_and_never_redirected(owner):
     headers = {"host": HOST, "authorization": f"Token {owner.token}"}
     response = Client().post(owner.websites_url, headers=headers)

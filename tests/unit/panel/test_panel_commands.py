@@ -65,6 +65,31 @@ def test_users_are_listed_as_a_table_and_as_json(owner, other):
     ]
 
 
+def test_limits_are_shown_and_changed_for_one_user(owner, other, agent):
+    owner.create()
+    out, _ = run("user", "limits", "xanthippe")
+    assert ["memory_mb", "2048"] in [line.split() for line in out.splitlines()]
+    out, err = run("user", "limits", "xanthippe", "memory_mb=4096", "websites=50", "site_cpu=0.5")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["memory_mb", "4096", "instead", "of", "2048"] in lines
+    assert err == ""
+    told = agent.tenants["xanthippe"]
+    assert told.limits.memory_bytes == 4096 << 20
+    assert agent.websites[owner.domain].limits.cpu == 0.5
+    rows = json.loads(run("user", "limits", "xanthippe", "memory_mb=default", "--json")[0])
+    by_name = {row["limit"]: (row["value"], row["default"], row["is_own"]) for row in rows}
+    assert (by_name["memory_mb"], by_name["websites"]) == ((2048, 2048, False), (50, 20, True))
+    assert agent.tenants["xanthippe"].version > told.version
+    assert "instead" not in run("user", "limits", "sokrates")[0]
+
+
+def test_without_the_agent_limits_hold_later(owner, agent_away):
+    _, err = run("user", "limits", "xanthippe", "pids=9")
+    assert "The limits will hold when the agent has seen this." in err
+    owner.user.refresh_from_db()
+    assert owner.user.plan.user_pids == 9
+
+
 def test_a_removed_user_takes_websites_and_token_along_and_frees_the_names(owner, other, agent):
     owner.create()
     other.create()
@@ -107,6 +132,12 @@ def test_a_token_is_printed_alone_and_works_in_place_of_the_old_one(owner, agent
         (("user", "remove", "nobody"), "There is no user 'nobody'."),
         (("user", "password", "nobody"), "There is no user 'nobody'."),
         (("token", "create", "nobody"), "There is no user 'nobody'."),
+        (("user", "limits", "nobody"), "There is no user 'nobody'."),
+        (("user", "limits", "xanthippe", "memory=1"), "memory: there is no such limit; there are site_memory_mb, "),
+        (("user", "limits", "xanthippe", "memory_mb"), "memory_mb: expected a whole number above 0, or the word"),
+        (("user", "limits", "xanthippe", "memory_mb=1.5"), "memory_mb: expected a whole number above 0"),
+        (("user", "limits", "xanthippe", "cpu=nan"), "cpu: expected a number above 0"),
+        (("user", "limits", "xanthippe", "pids=-1"), "pids: expected a whole number above 0"),
         (("user", "add", "platon", "--password-stdin"), "The password on stdin is empty."),
     ],
 )

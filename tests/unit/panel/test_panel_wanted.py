@@ -1,6 +1,7 @@
 """What the agent pulls: everything newer than the version it names, deletions among it."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
@@ -8,6 +9,7 @@ from django.test import Client
 
 from hostel.panel.accounts.models import User
 from hostel.panel.wanted.models import advance, current_version
+from hostel.panel.wanted.plan import announce_plan
 from hostel.wire.codec import parse
 from hostel.wire.website import MIB, Version, Wanted
 
@@ -104,12 +106,42 @@ def test_a_deletion_of_before_a_restore_does_not_hit_what_was_made_since(owner):
     assert tombstone.version > made_since
 
 
-def test_before_a_run_the_database_is_brought_up_to_date_and_compared(owner, agent):
+def test_before_a_run_the_database_is_brought_up_to_date_and_compared(owner, agent, settings):
+    announce_plan(settings.HOSTEL_CONFIG.limits)
     before = current_version()
     call_command("prepare", f"--newest={before.epoch}.{before.revision}", stdout=io.StringIO())
     assert current_version() == before
     call_command("prepare", f"--newest={before.epoch + 3}.1", stdout=io.StringIO())
     assert current_version() == Version(epoch=before.epoch + 4, revision=before.revision)
+
+
+def test_changed_limits_in_the_configuration_reach_those_who_are_here_already(owner, other, settings):
+    owner.create()
+    call_command("prepare", "--newest=0.0", stdout=io.StringIO())
+    before = pull().version
+    call_command("prepare", "--newest=0.0", stdout=io.StringIO())
+    assert pull(before).tenants == (), "nothing has changed"
+    limits = replace(settings.HOSTEL_CONFIG.limits, user_memory_mb=300, site_pids=99)
+    settings.HOSTEL_CONFIG = replace(settings.HOSTEL_CONFIG, limits=limits)
+    call_command("prepare", "--newest=0.0", stdout=io.StringIO())
+    wanted = pull(before)
+    assert {tenant.limits.memory_bytes for tenant in wanted.tenants} == {300 * MIB}
+    assert len(wanted.tenants) == 2
+    (website,) = wanted.websites
+    assert (website.limits.memory_bytes, website.limits.pids) == (300 * MIB, 99), "never more than its user may have"
+
+
+def test_limits_of_one_user_are_another_version_of_the_user_and_the_websites(owner, other):
+    owner.create()
+    other.create()
+    before = pull().version
+    owner.user.change_limits({"user_cpu": 3.5, "site_memory_mb": 1024, "key_of_another_version": 7})
+    wanted = pull(before)
+    assert [(tenant.name, tenant.limits.cpu) for tenant in wanted.tenants] == [("xanthippe", 3.5)]
+    assert [website.limits.memory_bytes for website in wanted.websites] == [1024 * MIB]
+    owner.user.change_limits({"user_cpu": None})
+    assert pull(wanted.version).tenants[0].limits.cpu == 2.0
+    assert owner.user.own_limits["site_memory_mb"] == 1024
 
 
 def test_a_domain_used_anew_shows_its_deletion_and_its_new_life(owner):

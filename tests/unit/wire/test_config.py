@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hostel.wire.config import Config, SitesConfig, read_config, render_config
+from hostel.wire.config import Config, LimitsConfig, SitesConfig, read_config, render_config
 from hostel.wire.errors import ConfigError
+from hostel.wire.website import MIB, Limits
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -56,6 +57,12 @@ def test_every_key_is_in_the_first_file(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_named(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         read_config(write(tmp_path, text))
+
+
+def test_a_website_may_never_have_more_than_its_user() -> None:
+    plan = LimitsConfig().overridden({"user_memory_mb": 100, "user_pids": 7, "user_cpu": 0.25, "of_another_version": 1})
+    assert plan.site() == Limits(memory_bytes=100 * MIB, pids=7, cpu=0.25)
+    assert LimitsConfig().site() == Limits()
 
 
 def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:

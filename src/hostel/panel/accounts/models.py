@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import string
+from collections.abc import Mapping
 from typing import ClassVar
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.utils import timezone
 
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire import names
+from hostel.wire.config import LimitsConfig
 from hostel.wire.errors import Refusal
 from hostel.wire.website import TenantSpec, Version
 from hostel.wire.website import Tombstone as WireTombstone
@@ -82,6 +84,7 @@ class User(AbstractUser):
 
     username = models.CharField(max_length=names.USERNAME_LENGTH_LIMIT, unique=True, validators=[validate_username])
     revision = models.BigIntegerField(default=0, db_index=True)
+    own_limits = models.JSONField(default=dict, db_default={})  # what differs from hostel.toml, by its keys there
 
     objects: ClassVar[HostelUserManager] = HostelUserManager()
 
@@ -91,13 +94,18 @@ class User(AbstractUser):
         return TenantSpec(
             name=self.username,
             version=Version(epoch=epoch, revision=self.revision),
-            limits=settings.HOSTEL_CONFIG.limits.user(),
-            connections=settings.HOSTEL_CONFIG.limits.user_connections,
+            limits=self.plan.user(),
             api_token=api_token,
         )
 
     def current_spec(self, *, api_token: str | None = None) -> TenantSpec:
         return self.spec(epoch=current_version().epoch, api_token=api_token)
+
+    @property
+    def plan(self) -> LimitsConfig:
+        """The limits in force for this user."""
+        plan: LimitsConfig = settings.HOSTEL_CONFIG.limits
+        return plan.overridden(self.own_limits)
 
     @property
     def token(self) -> "ApiToken | None":
@@ -107,6 +115,16 @@ class User(AbstractUser):
     def token_to_repeat(self) -> str | None:
         """What a pull says of the token: leave it (None), or forget it (""). Its text is known only when it is made."""
         return None if self.token and self.token.is_in_consoles else ""
+
+    def change_limits(self, changes: Mapping[str, float | None]) -> None:
+        """Give this user other limits than hostel.toml has; None goes back to those. Websites hear of it too."""
+        with transaction.atomic():
+            self.refresh_from_db(fields=["own_limits"])
+            changed = {**self.own_limits, **changes}
+            self.own_limits = {key: value for key, value in changed.items() if value is not None}
+            self.revision = advance().revision
+            self.save(update_fields=["own_limits", "revision"])
+            self.websites.update(revision=self.revision)
 
     def change_password(self, password: str) -> None:
         """Also ends all sessions: Django binds them to the password's hash."""

@@ -15,6 +15,7 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | 400 | `invalid_name`, `domain_exists`, `immutable`, `parse_error`, `bad_request` |
 | 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `user_inactive` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
+| 403 | `limit_websites` (of a creation: you have as many as your plan allows) |
 | 404 | `not_found` |
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |
 | 409 | `deploy_failed`, `website_disabled` (of a reload), `domain_taken` (of a change) |

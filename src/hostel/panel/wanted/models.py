@@ -14,6 +14,7 @@ class Counter(models.Model):
 
     epoch = models.BigIntegerField()
     revision = models.BigIntegerField(default=0)
+    plan = models.JSONField(default=dict, db_default={})  # [limits] of hostel.toml, as it was when last announced
 
     def __str__(self) -> str:
         return f"revision {self.revision} of epoch {self.epoch}"

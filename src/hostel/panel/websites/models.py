@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
-from hostel.wire.errors import Refusal
+from hostel.wire.errors import Refusal, TooManyWebsites
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
@@ -47,18 +47,33 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
             return None
 
     def add(self, *, owner: "User", domain_name: str, wanted: Mapping[str, Any]) -> "Website":
-        """A new website, in one transaction with its version. `wanted` holds CHANGEABLE fields. Raises DomainExists."""
+        """A new website, in one transaction with its version. `wanted` holds CHANGEABLE fields.
+
+        Raises DomainExists, or TooManyWebsites.
+        """
         try:
             with transaction.atomic():
-                return self.create(
+                website = self.create(
                     owner=owner,
                     domain_name=domain_name,
                     canonical_name=canonical_domain(domain_name),
                     revision=advance().revision,
                     **wanted,
                 )
+                _check_number(owner)
         except IntegrityError as error:
             raise DomainExists from error
+        return website
+
+
+def _check_number(owner: "User") -> None:
+    """After the row was added, within its transaction: two calls at once do not get past it."""
+    limit = owner.plan.user_websites
+    if owner.websites.count() > limit:
+        raise TooManyWebsites(
+            f"You may have {limit} websites (limit `websites`). Delete one, or ask the operator for more: "
+            f"`hostel user limits {owner.username} websites=...`"
+        )
 
 
 class Website(models.Model):
@@ -74,7 +89,7 @@ class Website(models.Model):
     reload_strategy = models.CharField(
         max_length=10, default=ReloadStrategy.OVERLAP.value, db_default=ReloadStrategy.OVERLAP.value
     )
-    start_deadline_s = models.FloatField(null=True, default=None)  # None: limits.start_deadline_s of hostel.toml
+    start_deadline_s = models.FloatField(null=True, default=None)  # None: start_deadline_s of the plan
     drain_s = models.FloatField(default=30.0, db_default=30.0)
     websocket_drain_s = models.FloatField(default=30.0, db_default=30.0)
     grace_s = models.FloatField(default=10.0, db_default=10.0)
@@ -122,14 +137,13 @@ class Website(models.Model):
         Website.objects.filter(pk=self.pk).delete()
 
     def spec(self, *, epoch: int) -> WebsiteSpec:
-        limits = settings.HOSTEL_CONFIG.limits
         return WebsiteSpec(
             domain_name=self.domain_name,
             tenant=self.owner.username,
             version=Version(epoch=epoch, revision=self.revision),
             enabled=self.enabled,
             command=self.command,
-            limits=limits.site(),
+            limits=self.owner.plan.site(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
         )
 
@@ -141,7 +155,7 @@ class Website(models.Model):
         """SETTINGS as they are in force."""
         own = {name: getattr(self, name) for name in SETTINGS}
         if self.start_deadline_s is None:
-            own["start_deadline_s"] = settings.HOSTEL_CONFIG.limits.start_deadline_s
+            own["start_deadline_s"] = self.owner.plan.start_deadline_s
         return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
 
     @property

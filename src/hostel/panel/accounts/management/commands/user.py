@@ -1,4 +1,4 @@
-"""`user add | list | password | remove`."""
+"""`user add | list | limits | password | remove`."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
@@ -15,6 +16,7 @@ from django.db.models import Count
 from hostel.panel import agent
 from hostel.panel.accounts.management.nouns import NounCommand
 from hostel.panel.accounts.models import User, generate_password
+from hostel.wire.config import LIMIT_KEYS, parse_limit
 from hostel.wire.errors import HostelError
 from hostel.wire.website import Tombstone
 
@@ -22,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Command(NounCommand):
-    help = "Add, list and remove users, and set their passwords."
+    help = "Add, list and remove users, set their passwords and limits."
 
     def add_verbs(self, verbs: "argparse._SubParsersAction[CommandParser]") -> None:
         for verb, words in (("add", "add a user"), ("password", "set a user's password")):
@@ -30,6 +32,10 @@ class Command(NounCommand):
             parser.add_argument("name")
             parser.add_argument("--password-stdin", action="store_true", help="read it from stdin, not make one up")
         parser = verbs.add_parser("list", help="list the users")
+        parser.add_argument("--json", action="store_true", help="as JSON")
+        parser = verbs.add_parser("limits", help="show a user's limits, or change them")
+        parser.add_argument("name")
+        parser.add_argument("changes", nargs="*", metavar="LIMIT=VALUE")
         parser.add_argument("--json", action="store_true", help="as JSON")
         parser = verbs.add_parser("remove", help="remove a user with all websites")
         parser.add_argument("name")
@@ -69,6 +75,34 @@ class Command(NounCommand):
         for row in rows:
             has_token = "yes" if row["has_token"] else "no"
             self.stdout.write(f"{row['name']:<30} {row['websites']:>8}  {has_token:<5}  {row['created_at']}")
+
+    def limits(self, options: dict[str, Any]) -> None:
+        user = User.objects.named(options["name"])
+        changes = dict(parse_limit(text) for text in options["changes"])
+        if changes:
+            user.change_limits(changes)
+            log.info("limits changed", user=user.username, limits=user.own_limits)
+            self._tell_of_limits(user)
+        rows = [
+            {"limit": name, "value": getattr(user.plan, key), "default": getattr(settings.HOSTEL_CONFIG.limits, key),
+             "is_own": key in user.own_limits}
+            for name, key in LIMIT_KEYS.items()
+        ]  # fmt: skip
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+            return
+        for row in rows:
+            note = f"  instead of {row['default']}" if row["is_own"] else ""
+            self.stdout.write(f"{row['limit']:<20} {row['value']:>8}{note}")
+
+    def _tell_of_limits(self, user: User) -> None:
+        try:
+            agent.put_tenant(user.current_spec())
+            for website in user.websites.all():
+                agent.put_website(website.canonical_name, website.current_spec(), wait_s=0)
+        except HostelError as error:
+            log.warning("agent not told of limits", user=user.username, code=error.code)
+            self.say(f"{error}\nThe limits will hold when the agent has seen this.")
 
     def remove(self, options: dict[str, Any]) -> None:
         websites, tenant = User.objects.named(options["name"]).remove()
