@@ -1,11 +1,10 @@
 """What only the running agent can say of the machine: is what it set still in force?"""
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from hostel.agent import network, sockets
+from hostel.agent import network
 from hostel.agent.records import find_unreadable
 from hostel.wire.report import AgentCheck
 from hostel.wire.website import State
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
 
 async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
     """All checks, each of which says what to do when it is not ok."""
-    checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _sockets, _resolvers, _uids)
+    checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _resolvers, _uids)
+    gates = tuple(result.as_check() for result in await node.gates.try_all())
     looked_at = [await asyncio.to_thread(check, node) for check in checks]
-    return (*looked_at, *await asyncio.to_thread(lambda: [*_records(node), *_wanted_state(node)]))
+    return (*gates, *looked_at, *await asyncio.to_thread(lambda: [*_records(node), *_wanted_state(node)]))
 
 
 def _panel(node: "Node") -> AgentCheck:
@@ -47,17 +47,6 @@ def _forwarding(_: "Node") -> AgentCheck:
         is_on = file.read().strip() == "1"
     message = "the kernel forwards IPv4" if is_on else "net.ipv4.ip_forward is 0: sandboxes have no network"
     return AgentCheck(name="forwarding", ok=is_on, message=message, hint="sysctl -w net.ipv4.ip_forward=1")
-
-
-def _sockets(node: "Node") -> AgentCheck:
-    mounted = [t for t in node.tenants.values() if os.path.ismount(t.socket_directory)]
-    bad = [tenant.name for tenant in mounted if not sockets.is_nosymfollow(tenant.socket_directory)]
-    return AgentCheck(
-        name="sockets",
-        ok=not bad,
-        message="socket directories follow no symlinks" if not bad else f"not mounted nosymfollow: {', '.join(bad)}",
-        hint="restart the platform",
-    )
 
 
 def _resolvers(node: "Node") -> AgentCheck:

@@ -27,7 +27,7 @@ class SandboxFault(HostelError):
 
 
 class GateFailed(HostelError):
-    """A protection that every tenant relies on is not there; no tenant runs until it is."""
+    """A protection that all tenants rely on was tried and does not hold."""
 
     code = "gate_failed"
 

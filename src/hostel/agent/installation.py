@@ -26,6 +26,7 @@ UIDS = 65_536
 FIRST_UID = 1_879_048_192
 BLOCKS = 4_096
 PANEL_NUMBER = 10  # smaller ones are kept for the gateway and what may come
+PROBE_NUMBERS = (11, 12)  # of tenants that do not exist, for trying what tenants can reach
 FIRST_NUMBER = 16
 
 

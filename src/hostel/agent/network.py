@@ -185,7 +185,10 @@ def has_rules(installation: Installation) -> bool:
     A restart of the host's own firewall flushes every table.
     """
     argv = ["nft", "list", "table", "inet", f"hostel_{installation.id}"]
-    if subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode != 0:
+    try:
+        if subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode != 0:
+            return False
+    except (OSError, subprocess.TimeoutExpired):
         return False
     with IPRoute() as ip:
         return any(True for _ in ip.get_addr(address=installation.gateway))

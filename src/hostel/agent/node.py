@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable
@@ -16,8 +17,10 @@ from dataclasses import fields
 import structlog
 
 from hostel.agent import cgroup, network, sockets
+from hostel.agent.errors import SandboxFault
+from hostel.agent.gates import Gates
 from hostel.agent.image import build_image
-from hostel.agent.installation import PANEL_NUMBER, Installation, ensure_installation, take_number
+from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, ensure_installation, take_number
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.launch import Launcher
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
@@ -82,6 +85,7 @@ class Node:
         self.tenants: dict[str, Tenant] = {}
         self.websites: dict[str, Website] = {}
         self._parts = parts
+        parts.gates.mend, parts.gates.on_open = self._mend_rules, self.retry_refused
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._commands: dict[RunId, tuple[Tenant, float]] = {}
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -107,6 +111,7 @@ class Node:
         sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
         parts = Parts(
             paths=paths,
+            gates=Gates(paths, installation),
             launcher=launcher,
             sandboxes=sandboxes,
             publication=Publication(edge, config),
@@ -271,6 +276,8 @@ class Node:
         if not request.argv:
             raise MalformedMessage("argv: expected a command")
         await tenant.ensure()
+        if name != SYSTEM_TENANT:
+            await self.gates.require(tenant.socket_directory)
         self._check_consoles(tenant)
         spec = self._parts.launcher.command(tenant, request.argv, tenant.record.limits, terminal=request.terminal)
         self._commands[spec.run] = (tenant, time.monotonic())
@@ -302,6 +309,17 @@ class Node:
         for run, (tenant, since) in list(self._commands.items()):
             if now - since > _STALE_COMMAND_S and not cgroup.processes(f"{tenant.cgroup}/{run}"):
                 await self.discard_command(run)
+
+    # -- gates
+
+    @property
+    def gates(self) -> Gates:
+        return self._parts.gates
+
+    def retry_refused(self) -> None:
+        """All gates are open again: what was refused because one was closed is started now."""
+        for website in self.websites.values():
+            website.retry_refused()
 
     # -- wanted state, pulled
 
@@ -349,12 +367,19 @@ class Node:
     async def ensure_rules(self) -> None:
         """The network rules, loaded again if something flushed them."""
         if not await asyncio.to_thread(network.has_rules, self.installation):
+            await self.gates.try_all()
+
+    async def _mend_rules(self) -> None:
+        if not await asyncio.to_thread(network.has_rules, self.installation):
             log.error("the network rules were gone; they are loaded again")
             await self._load_rules()
 
     async def _load_rules(self) -> None:
         numbers = {tenant.record.number: tenant.record.limits.connections for tenant in self.tenants.values()}
-        await asyncio.to_thread(network.ensure_rules, self.installation, self.config, connections=numbers)
+        try:
+            await asyncio.to_thread(network.ensure_rules, self.installation, self.config, connections=numbers)
+        except (OSError, subprocess.SubprocessError, SandboxFault) as error:  # its gate closes, and tries it again
+            log.error("the network rules could not be loaded", error=str(error))
 
     # -- the end
 
@@ -552,8 +577,9 @@ class Node:
         """Cgroups of half-made runs and of tenants that are gone."""
         of_tenants = {tenant.cgroup for tenant in self.tenants.values()}
         unknown = []
+        probes = {str(number) for number in PROBE_NUMBERS}
         for above in self.installation.cgroups:
-            for path in (f"{above}/{number}" for number in cgroup.children(above)):
+            for path in (f"{above}/{number}" for number in cgroup.children(above) if number not in probes):
                 if path not in of_tenants:
                     unknown.append(path)
                 else:

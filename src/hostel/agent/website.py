@@ -23,6 +23,7 @@ import structlog
 from hostel.agent import cgroup, sockets
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit, describe_silence
+from hostel.agent.gates import Gates
 from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
 from hostel.agent.oci import OOM_SCORE
@@ -33,7 +34,7 @@ from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
 from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import HostelError, MalformedMessage
+from hostel.wire.errors import GateClosed, HostelError, MalformedMessage, Reason
 from hostel.wire.files import sync_directory, write_atomically
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
@@ -84,6 +85,7 @@ class Parts:
     paths: Paths
     launcher: Launcher
     sandboxes: Sandboxes
+    gates: Gates
     publication: Publication
     start_slots: asyncio.Semaphore  # not more starts at once than the machine has room for
     prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
@@ -183,6 +185,17 @@ class Website:
         elif self._state is State.RUNNING and self._looking is None and self._serving is not None:
             self._looking = asyncio.create_task(self._look(self._serving), name=f"look at {self.domain}")
 
+    def retry_refused(self) -> None:
+        """Start what a closed gate refused."""
+        if self._is_refused and self.spec.enabled and self._runs_asked == self._runs_tried:
+            self._note_deploy(Phase.STARTING)
+            self._ask_for_run(is_change=True)
+
+    @property
+    def _is_refused(self) -> bool:
+        failures = (self._failure, self.record.deploy.failure)
+        return any(failure.reason is Reason.GATE_CLOSED for failure in failures if failure)
+
     def delete(self) -> None:
         self._is_deleted = True
         self._interrupted.set()
@@ -225,7 +238,7 @@ class Website:
             self._enter(State.DISABLED)
         elif phase is Phase.STARTING:
             self._ask_for_run(is_change=True)
-        elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on:
+        elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on and not self._is_refused:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
         else:
@@ -332,6 +345,9 @@ class Website:
                 self._runs_asked += 1
         except RunFailed as failed:
             self._fail(failed.failure, should_retry=not is_change)
+        except GateClosed as closed:
+            failure = Failure(reason=Reason.GATE_CLOSED, detail=str(closed))
+            self._fail(failure, should_retry=False)  # until `retry_refused`
         except SandboxFault as fault:
             log.error("sandbox could not be started", website=self.domain, error=str(fault))
             self._fail(fault.as_failure(), should_retry=True)
@@ -365,6 +381,8 @@ class Website:
             for slot in (self.tenant.start_slots, self._parts.start_slots):
                 await self._unless_interrupted(slots.enter_async_context(slot))
             await self.tenant.ensure()
+            if self.spec.tenant != SYSTEM_TENANT:
+                await self._parts.gates.require(self.tenant.socket_directory)
             await self._parts.prepare(spec, self.tenant)
             began = time.monotonic()
             sandbox = await sandboxes.start(self._parts.launcher.website(spec, self.tenant), self.tenant)

@@ -27,6 +27,7 @@ class NotRoot(CommandFailed):
 
 _HINTS = {
     "agent_unreachable": "start the platform with `{hostel} up`; `{hostel} doctor` says what stands in the way",
+    "gate_closed": "`{hostel} doctor` names what is not in force, and what to do",
     "unknown_tenant": "`{hostel} user list` shows the users",
     "unknown_website": "`{hostel} website list` shows the websites",
     "website_disabled": "the website's owner can enable it",

@@ -1,5 +1,6 @@
 """`hostel up`: writes the configuration on first start, checks the machine, becomes the supervisor."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from hostel.wire.errors import ConfigError
 from hostel.wire.files import write_atomically
 from hostel.wire.names import canonical_domain
 from hostel.wire.paths import Paths
+from hostel.wire.sysctls import SYSCTLS
 
 DEFAULT_DOMAIN = "hostel.localhost"
 DEFAULT_HTTP_PORT = 80
@@ -66,8 +68,24 @@ def up(
     refuse_failures([check_root_user(), check_root_directory(paths)])
     config = ensure_config(paths.config_file, wishes)
     refuse_failures(preflight(paths, config))
+    set_sysctls()
     say(f"Hostel starts with {paths.config_file}. Pages and API: https://{config.authority(config.panel_host)}/")
     become_supervisor(root)
+
+
+def set_sysctls() -> None:
+    """Bring the kernel's settings to what keeps users apart, and say what was changed: it holds until the next boot."""
+    for sysctl in SYSCTLS:
+        if sysctl.is_in_force():
+            continue
+        old = sysctl.read()
+        with contextlib.suppress(OSError):
+            sysctl.file.write_text(str(sysctl.least))
+        if not sysctl.is_in_force():
+            message = f"{sysctl.name} is {old} and cannot be set to {sysctl.least}, which protects {sysctl.protects}"
+            hint = f"on the machine itself: sysctl -w {sysctl.name}={sysctl.least}"
+            raise CommandFailed(message, hint=hint)
+        say(f"{sysctl.name}: {old} → {sysctl.least}, to protect {sysctl.protects}")
 
 
 def become_supervisor(root: Path) -> None:

@@ -4,6 +4,7 @@ The class docstring is the default message. A refusal is the caller's or the ten
 without a traceback; a fault is the platform's.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -115,6 +116,21 @@ class StorageFull(HostelError):
     is_retryable = True
 
 
+class GateClosed(HostelError):
+    """A protection that all users rely on is not in force, so nothing is started for them."""
+
+    code = "gate_closed"
+    status = 503
+    is_retryable = True
+
+    @classmethod
+    def of(cls, gates: Sequence[str]) -> "GateClosed":
+        return cls(
+            f"The platform starts nothing for users now: a protection that they rely on ({', '.join(gates)}) is not in "
+            "force. It tries again by itself. Its operator sees with `hostel doctor` what to do."
+        )
+
+
 class EdgeUnreachable(HostelError):
     """The edge did not acknowledge; nothing was changed for visitors."""
 
@@ -136,6 +152,7 @@ class Reason(StrEnum):
     LISTENED_ELSEWHERE = "listened_elsewhere"  # it listens, but not at $DOMAIN_SOCKET; the detail says where
     SOCKET_UNUSABLE = "socket_unusable"  # what lies at $DOMAIN_SOCKET is no stream socket of the tenant's
     UNKNOWN_EXIT = "unknown_exit"  # ended while no agent of the platform was its parent
+    GATE_CLOSED = "gate_closed"  # a protection is not in force: nothing is started until the operator has mended it
     SANDBOX_FAILED = "sandbox_failed"  # the platform could not build the sandbox: the operator's to mend
 
 
