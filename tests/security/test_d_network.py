@@ -5,14 +5,12 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
 from hostel.agent.installation import Installation
 from hostel.agent.tenant import read_record
-from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.website import TenantSpec
+from hostel.wire.codec import parse
 from live import Platform, User, answering, free_port
 from outside import FAR, PRIVATE, outside
 from sandboxed import in_namespaces_without, prepared, python
@@ -149,16 +147,12 @@ print(len(kept), more)
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def modest(platform: Platform, bob: User) -> Iterator[int]:
-    """Bob's plan has 24 connections meanwhile."""
-    record = read_record(platform.paths.tenants / "bob.json")
-    for connections in (24, record.limits.connections):
-        limits = replace(record.limits, connections=connections)
-        spec = TenantSpec(name="bob", version=record.version, limits=limits)
-        assert platform.ask_agent("PUT", "/tenants/bob", to_jsonable(spec)).status_code == 200
-        if connections == 24:
-            yield 24
+    """Bob may have 24 connections meanwhile."""
+    platform.hostel("user", "limits", "bob", "connections=24")
+    yield 24
+    platform.hostel("user", "limits", "bob", "connections=default")
 
 
 @pytest.mark.usefixtures("network_outside")
