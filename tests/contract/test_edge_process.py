@@ -152,10 +152,10 @@ def test_a_record_of_another_domain_is_not_believed(edge: RunningEdge) -> None:
 def test_an_older_record_never_replaces_a_newer_one(edge: RunningEdge) -> None:
     newer = edge.running(ALICE, edge.upstream("run-1", replying(answer("alice"))))
     older = dataclasses.replace(newer, serial=newer.serial - 1, state=RouteState.DISABLED)
-    edge.call(lambda agent: agent.publish(older))
+    assert edge.call(lambda agent: agent.publish(older)) == newer.serial
     assert edge.get(ALICE).status == 200
     (edge.paths.routes / f"{ALICE}.json").unlink()  # nginx, too, compares for itself
-    edge.call(lambda agent: agent.publish(older))
+    assert edge.call(lambda agent: agent.publish(older)) == newer.serial
     assert edge.get(ALICE).status == 200
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from test_deaths import kill_agent, until
@@ -197,3 +198,42 @@ def test_sites_that_never_listen_do_not_keep_others_from_starting(mortal: Platfo
         for answer in stuck:
             answer.result()
     mortal.delete(other, "ines")
+
+
+def test_a_half_made_run_leaves_its_owners_memory_limit_as_it_was(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "gina", answering())
+    limit = memory_limit(mortal, "gina")
+    run = mortal.paths.runs / runs_of(mortal, "gina")[0]
+    left = run.with_name("0f0f0f0f0f0f0f")  # what an agent leaves that is killed before it calls runc
+    left.mkdir(mode=0o700)
+    kept = json.loads((run / "run.json").read_text())
+    (left / "run.json").write_text(json.dumps(kept | {"run": left.name, "process": None}))
+    kill_agent(mortal)
+    until(lambda: not left.exists())
+    assert memory_limit(mortal, "gina") == limit
+    mortal.delete(gina, "gina")
+
+
+def memory_limit(mortal: Platform, user: str) -> int:
+    """In force for all that the user runs, in whichever version of cgroups."""
+    installation = json.loads(mortal.paths.installation_file.read_text())["id"]
+    number = json.loads((mortal.paths.tenants / f"{user}.json").read_text())["number"]
+    place = f"hostel-{installation}/**/{number}/memory.{{}}"
+    roots = {"/sys/fs/cgroup/memory": "limit_in_bytes", "/sys/fs/cgroup": "max"}
+    found = [each for root, kind in roots.items() for each in Path(root).glob(place.format(kind))]
+    return int(found[0].read_text())
+
+
+def test_no_route_is_stale_after_the_newest_record_was_torn(mortal: Platform, gina: User) -> None:
+    """nginx knows a higher number than the next agent finds on disk."""
+    mortal.create(gina, "gina", answering())
+    route = mortal.paths.routes / f"gina.{mortal.domain}.json"
+    with mortal.api(gina) as api:
+        for _ in range(8):
+            assert api.post(f"websites/gina.{mortal.domain}/reload/").json() == {"status": "OK"}
+        route.write_bytes(route.read_bytes()[:40])
+        kill_agent(mortal)
+        before = mortal.get("gina").json()["run"]
+        assert api.post(f"websites/gina.{mortal.domain}/reload/").json() == {"status": "OK"}
+    assert mortal.get("gina").json()["run"] != before
+    mortal.delete(gina, "gina")

@@ -441,6 +441,8 @@ class Node:
                 self._make_room(record, websites)
         await self._ensure_members(records.values())
         adopted = self._adopt(records.values())
+        for run in self._surges.keys() - adopted.keys():  # it has ended: there is only one
+            self.tenants[records[run].tenant].end_surge(self._surges.pop(run))
         failpoint.reach("node.restore.adopted")
         known = set(adopted) | set(self._commands)
         # Looked for before anything new is started, removed once visitors are served again.

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -62,15 +63,21 @@ class Publication:
             spread_s=spec.ws_spread_s if spread_from else 0.0,
         )
         failpoint.reach("publication.numbered")
+        while (known := await self._tell(record)) > record.serial:
+            # nginx outlives records on disk: where one was torn, the numbers of a new agent may begin too low.
+            self._serials = itertools.count(max(known, next(self._serials)) + 1)
+            record = replace(record, serial=next(self._serials))
+
+    async def _tell(self, record: RouteRecord) -> int:
+        """The serial of what visitors meet now. Raises EdgeUnreachable."""
         for attempt in range(_TRIES):
             try:
-                await self._edge.publish(record)
+                return await self._edge.publish(record)
             except EdgeUnreachable:
                 if attempt == _TRIES - 1:
                     raise
                 await asyncio.sleep(_PAUSE_S)
-            else:
-                return
+        raise AssertionError("unreachable: the last try returns or raises")
 
     async def drained(self, run: RunId, *, plain_s: float, streaming_s: float, ended: asyncio.Future[Exit]) -> int:
         """Wait until the edge has no request at `run`, at most `plain_s` for plain ones and `streaming_s` for

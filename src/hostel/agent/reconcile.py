@@ -53,4 +53,4 @@ def plan(now: Situation) -> Action:
 def retry_delay_s(crashes: int, *, jitter: float) -> float:
     """How long to wait before the next start after `crashes` in a row (1 or more). `jitter` is from 0 to 1."""
     doubled: float = FIRST_RETRY_S * 2.0 ** min(crashes - 1, 16)
-    return min(RETRY_LIMIT_S, doubled) * (1 + jitter / 4)
+    return min(RETRY_LIMIT_S, doubled * (1 + jitter / 4))

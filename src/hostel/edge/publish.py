@@ -80,21 +80,25 @@ class Edge:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def publish(self, record: RouteRecord) -> None:
+    async def publish(self, record: RouteRecord) -> int:
         """Make `record` what visitors of its domain meet; returns when every worker of nginx will see it.
 
-        Idempotent. A record older than the one on disk changes nothing. Raises EdgeUnreachable if nginx did not
-        acknowledge (the file is written then: publish again) and OSError if the file cannot be written.
+        Idempotent. Returns the serial of what visitors meet: a record older than the one on disk, or than the one that
+        nginx knows, changes nothing for them. Raises EdgeUnreachable if nginx did not acknowledge (the file is written
+        then: publish again) and OSError if the file cannot be written.
         """
         text = json.dumps(to_jsonable(record), ensure_ascii=False).encode()
-        if not self._write(record, text):
-            return
+        on_disk = self._write(record, text)
+        if on_disk > record.serial:
+            return on_disk
         failpoint.reach("publish.written")
         try:
-            await self._ask("PUT", "/route", content=text)
+            answer = await self._ask("PUT", "/route", content=text)
             failpoint.reach("publish.pushed")
         except NobodyListens:
             log.debug("route written; no nginx to tell", domain=record.domain, serial=record.serial)
+            return record.serial
+        return int(answer["serial"])
 
     async def bound(self, run: RunId) -> Bound:
         """What is in flight for `run`, over the workers that live: nothing when no nginx runs."""
@@ -149,17 +153,17 @@ class Edge:
             return None
         return record
 
-    def _write(self, record: RouteRecord, text: bytes) -> bool:
-        """Write the file of `record`. Returns False if a newer one is there."""
+    def _write(self, record: RouteRecord, text: bytes) -> int:
+        """Write the file of `record`, unless a newer one is there. Returns the serial on disk."""
         held = self._read(record.domain)
         if held is not None and held.serial > record.serial:
             log.warning("a newer route is published", domain=record.domain, serial=record.serial, held=held.serial)
-            return False
+            return held.serial
         if not self._paths.routes.exists():
             ensure_routes_directory(self._paths)
         path = self._paths.routes / f"{record.domain}.json"
         write_atomically(path, text, mode=ROUTE_FILE_MODE, owner=(0, worker_group()))
-        return True
+        return record.serial
 
     async def _ask(self, method: str, url: str, *, content: bytes | None = None) -> dict[str, Any]:
         try:

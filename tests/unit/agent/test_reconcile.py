@@ -87,3 +87,4 @@ def test_retries_begin_at_once_and_become_rare() -> None:
     assert delays == sorted(delays)
     assert delays[-1] == RETRY_LIMIT_S
     assert retry_delay_s(1, jitter=1) == 0.25
+    assert retry_delay_s(30, jitter=1) == RETRY_LIMIT_S
