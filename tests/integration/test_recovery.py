@@ -237,3 +237,51 @@ def test_no_route_is_stale_after_the_newest_record_was_torn(mortal: Platform, gi
         assert api.post(f"websites/gina.{mortal.domain}/reload/").json() == {"status": "OK"}
     assert mortal.get("gina").json()["run"] != before
     mortal.delete(gina, "gina")
+
+
+@contextlib.contextmanager
+def unwritable(route: Path) -> Iterator[None]:
+    """A directory lies where the record of a route belongs."""
+    aside = route.with_name(f".{route.name}.aside")
+    route.rename(aside)
+    route.mkdir()
+    try:
+        yield
+    finally:
+        route.rmdir()
+        aside.rename(route)
+
+
+def test_a_route_that_cannot_be_written_changes_no_state(mortal: Platform, gina: User) -> None:
+    mortal.create(gina, "off-gina", answering())
+    with mortal.api(gina) as api:
+        api.patch(f"websites/off-gina.{mortal.domain}/", json={"enabled": False})
+    mortal.create(gina, "bad-gina", "exit 3")
+    labels = {"off-gina": "disabled", "bad-gina": "failed"}
+    with contextlib.ExitStack() as broken:
+        for label in labels:
+            broken.enter_context(unwritable(mortal.paths.routes / f"{label}.{mortal.domain}.json"))
+        kill_agent(mortal)
+        time.sleep(2.5)  # it tries once a second
+        assert {label: state(mortal, gina, label)["state"] for label in labels} == labels
+    time.sleep(1.5)
+    assert {label: state(mortal, gina, label)["state"] for label in labels} == labels
+    for label in labels:
+        mortal.delete(gina, label)
+
+
+def test_a_replacement_that_cannot_be_told_to_the_edge_leaves_the_old_run_and_only_that(
+    mortal: Platform, gina: User
+) -> None:
+    mortal.create(gina, "gina", answering(), reload_strategy="replace")
+    before = mortal.get("gina").json()
+    url = f"websites/gina.{mortal.domain}/reload/"
+    with mortal.api(gina) as api:
+        with unwritable(mortal.paths.routes / f"gina.{mortal.domain}.json"):
+            failed = mortal.ask_agent("POST", f"/websites/gina.{mortal.domain}/reload?wait_s=3").json()
+            assert (failed["state"], failed["deploy"]["phase"]) == ("running", "failed")
+            assert mortal.get("gina").json() == before
+        until(lambda: bool(api.post(url).json() == {"status": "OK"}))
+    assert mortal.get("gina").json()["run"] != before["run"]
+    until(lambda: len(runs_of(mortal, "gina")) == 1)
+    mortal.delete(gina, "gina")

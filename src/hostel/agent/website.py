@@ -11,7 +11,6 @@ import json
 import random
 import statistics
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -64,6 +63,9 @@ START_SLOT_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
 HOLD_RETRY_S = 3.0
 _HOLD_FIRST_S = 10.0
+# How long a visitor is held before the start begins: while it waits for a place, or for another run to end.
+_QUEUE_S = 60.0
+_STARTS_KEPT = 5
 _LOOK_AGAIN_S = 0.5
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
@@ -71,11 +73,15 @@ _SPREAD_DEADLINE_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebsiteRecord:
-    """`websites/<canonical domain>.json`: what outlives an agent. `run` is the one that visitors get."""
+    """`websites/<canonical domain>.json`: what outlives an agent. `run` is the one that visitors get.
+
+    `starts_s` is how long its last starts took: visitors are held accordingly, after a reboot too.
+    """
 
     spec: WebsiteSpec
     deploy: Deploy
     run: RunId | None = None
+    starts_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +125,6 @@ class Website:
         self._is_route_due = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
-        self._start_seconds: deque[float] = deque(maxlen=5)
         self._changed = asyncio.Event()  # plan again
         self._interrupted = asyncio.Event()
         self._outcome = asyncio.Condition()
@@ -262,7 +267,7 @@ class Website:
                 if await self._do(self._remove):
                     break
             elif action in deeds:
-                await self._do(deeds[action])
+                await self._do(deeds[action], is_start=action is Action.DEPLOY)
             else:
                 await self._do(self._settle)
                 await self._wait_for_change(self._retry_in_s() if action is Action.WAIT else None)
@@ -297,13 +302,13 @@ class Website:
             retry_in_s=self._retry_in_s(),
         )
 
-    async def _do(self, deed: Callable[[], Awaitable[None]]) -> bool:
-        """One deed, which may fail without ending the website: the fault is shown on it, and it goes on."""
+    async def _do(self, deed: Callable[[], Awaitable[None]], *, is_start: bool = False) -> bool:
+        """One deed, which may fail without ending the website: it goes on. Its state changes where it was a start."""
         try:
             await deed()
         except Exception as error:
             log.exception("website could not be brought to its wanted state", website=self.domain)
-            with contextlib.suppress(HostelError, OSError):
+            if is_start:
                 self._fail(SandboxFault(str(error)).as_failure(), should_retry=True)
             await asyncio.sleep(_FAULT_PAUSE_S)
             return False
@@ -319,9 +324,8 @@ class Website:
     async def _deploy(self) -> None:
         """Start a run and make it the one that visitors get.
 
-        1. Nothing serves: hold requests (unless it has crashed again and again: then say so). With the strategy
-           `replace` stop the serving run first, holding requests meanwhile.
-        2. Start, wait until it accepts. Fails: what served goes on serving.
+        1. With the strategy `replace` end every run there is first, holding requests meanwhile.
+        2. Wait for a place, start, wait until it accepts. Fails: what served goes on serving.
         3. Remember the run, publish the route, retire the run before it.
         """
         spec = self.spec
@@ -331,12 +335,8 @@ class Website:
         if is_change:
             self._crashes = 0
         try:
-            if spec.reload_strategy is ReloadStrategy.REPLACE and self._serving is not None:
-                await self._release_serving()
-            if self._serving is None and retry_delay_s(self._crashes + 1, jitter=0) <= HOLD_RETRY_S:
-                self._enter(State.STARTING)
-                await self._publish(RouteState.HELD)
-            failpoint.reach("website.deploy.held")
+            if spec.reload_strategy is ReloadStrategy.REPLACE:
+                await self._end_all_runs()
             await self._start_and_switch(spec)
         except Interrupted:
             # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
@@ -377,9 +377,14 @@ class Website:
     async def _start(self, spec: WebsiteSpec) -> Sandbox:
         """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
         sandboxes = self._parts.sandboxes
+        places = (self.tenant.start_slots, self._parts.start_slots)
+        if any(place.locked() for place in places):
+            await self._hold(_QUEUE_S)
         async with contextlib.AsyncExitStack() as slots:
-            for slot in (self.tenant.start_slots, self._parts.start_slots):
-                await self._unless_interrupted(slots.enter_async_context(slot))
+            for place in places:
+                await self._unless_interrupted(slots.enter_async_context(place))
+            await self._hold(self._hold_s())  # the clock of visitors who wait begins here
+            failpoint.reach("website.deploy.held")
             await self.tenant.ensure()
             if self.spec.tenant != SYSTEM_TENANT:
                 await self._parts.gates.require(self.tenant.socket_directory)
@@ -396,7 +401,8 @@ class Website:
                 await sandboxes.stop(sandbox, grace_s=1.0)
                 raise
         took_s = time.monotonic() - began
-        self._start_seconds.append(took_s)
+        starts_s = (*self.record.starts_s, round(took_s, 3))[-_STARTS_KEPT:]
+        self.record = replace(self.record, starts_s=starts_s)  # to disk with the run, at the switch
         log.info("sandbox ready", website=self.domain, run=sandbox.run, took_ms=round(took_s * 1000))
         return sandbox
 
@@ -525,13 +531,25 @@ class Website:
         if before is not None:
             self.retire(before)
 
-    async def _release_serving(self) -> None:
-        """Stop the serving run while requests are held."""
-        self._enter(State.STARTING)
-        before, self._serving = self._serving, None
-        await self._publish(RouteState.HELD)
-        if before is not None:
-            await self._unless_interrupted(asyncio.shield(self.retire(before)))
+    async def _hold(self, hold_s: float) -> None:
+        """Where nothing serves let visitors wait, each for `hold_s`; who comes to a crash loop is told so instead."""
+        if self._serving is None and retry_delay_s(self._crashes + 1, jitter=0) <= HOLD_RETRY_S:
+            self._enter(State.STARTING)
+            await self._publish(RouteState.HELD, hold_s=hold_s)
+
+    async def _end_all_runs(self) -> None:
+        """Requests are held until no run is left: also none that still ends after a change before this one.
+
+        If the edge cannot be told, the serving run goes on.
+        """
+        if self._serving is not None:
+            await self._publish(RouteState.HELD, hold_s=_QUEUE_S)
+            before, self._serving = self._serving, None
+            self._enter(State.STARTING)
+            self.retire(before)
+        elif self._retiring:
+            await self._hold(_QUEUE_S)
+        await self._unless_interrupted(self.retired())
 
     def _drop_serving(self) -> None:
         self._remember(replace(self.record, run=None))
@@ -635,8 +653,12 @@ class Website:
         is_down_for_long = self._state is State.BACKING_OFF and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S
         return RouteState.FAILED if self._state is State.FAILED or is_down_for_long else RouteState.HELD
 
-    async def _publish(self, state: RouteState) -> None:
-        usual_s = statistics.median(self._start_seconds) if self._start_seconds else 0.0
+    def _hold_s(self) -> float:
+        """How long a visitor waits for a start: longer where starts have taken long."""
+        usual_s = statistics.median(self.record.starts_s) if self.record.starts_s else 0.0
+        return max(_HOLD_FIRST_S, 3.5 * usual_s)
+
+    async def _publish(self, state: RouteState, *, hold_s: float | None = None) -> None:
         self._is_route_due = False
         try:
             await self._parts.publication.publish(
@@ -644,7 +666,7 @@ class Website:
                 state,
                 sandbox=self._serving if state is RouteState.RUNNING else None,
                 access_log=self.tenant.log_directory / f"{self.spec.domain_name}.access.log",
-                hold_s=max(_HOLD_FIRST_S, 3.5 * usual_s),
+                hold_s=self._hold_s() if hold_s is None else hold_s,
                 spread_from=self._spread_from,
             )
         except BaseException:
