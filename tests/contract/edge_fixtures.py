@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from hostel.edge.__main__ import prepare
 from hostel.edge.publish import Edge, EdgeStatus
 from hostel.wire.config import render_config
 from hostel.wire.errors import EdgeUnreachable
@@ -133,7 +134,7 @@ class Upstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.add(writer)
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
                     request = await self._read(reader)
                     self.requests.append(request)
@@ -205,7 +206,8 @@ def read_until(connection: socket.socket, end: bytes) -> bytes:
 class RunningEdge:
     """`python -m hostel.edge` in a root of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, settings: dict[str, str] | None = None) -> None:
+        """`settings` replaces lines of hostel.toml."""
         self.root = Path(tempfile.mkdtemp(prefix="edge-", dir="/tmp"))
         self.root.chmod(0o755)  # nginx's workers are not root
         self.paths = Paths(self.root)
@@ -214,12 +216,16 @@ class RunningEdge:
         self.serial = 0
         self.upstreams: list[Upstream] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self._settings = {'["0.0.0.0", "::"]': '["127.0.0.1"]'} | (settings or {})
         self._prepare()
 
     def _prepare(self) -> None:
         self.paths.config_file.parent.mkdir(parents=True)
         text = render_config(domain=DOMAIN, http_port=self.http_port, https_port=self.https_port, environment={})
-        self.paths.config_file.write_text(text.replace('["0.0.0.0", "::"]', '["127.0.0.1"]'))
+        for old, new in self._settings.items():
+            assert old in text
+            text = text.replace(old, new)
+        self.paths.config_file.write_text(text)
         self.paths.certificates.mkdir(parents=True)
         make_certificate(self.paths.certificates, "sites", DOMAIN, f"*.{DOMAIN}")
         for directory in (self.paths.agent_for_edge, self.paths.site_logs / "alice"):
@@ -230,15 +236,17 @@ class RunningEdge:
     # -- the process
 
     def start(self) -> Self:
-        command = [sys.executable, "-m", "hostel.edge", "--root", str(self.root)]
-        with (self.root / "stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(command, stderr=stderr)
         try:
+            with (self.root / "stderr").open("wb") as stderr:
+                self.process = subprocess.Popen(self._command(), stderr=stderr)
             wait_until(self._is_up, what="nginx answers on its control socket")
         except BaseException:
             self.close()
             raise
         return self
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "hostel.edge", "--root", str(self.root)]
 
     def _is_up(self) -> EdgeStatus | None:
         assert self.process is not None
@@ -324,9 +332,9 @@ class RunningEdge:
 
     # -- visitors
 
-    def connect(self, *, tls: str | None = None, alpn: str | None = None) -> socket.socket:
+    def connect(self, *, tls: str | None = None, alpn: str | None = None, source: str = "127.0.0.1") -> socket.socket:
         port = self.https_port if tls is not None else self.http_port
-        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
         if tls is None:
             return connection
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -359,6 +367,26 @@ class RunningEdge:
 
     def errors(self) -> str:
         return (self.paths.log / "edge.error.log").read_text()
+
+
+class WeakenedEdge(RunningEdge):
+    """An edge with one defence off, to show that a probe which fails elsewhere would succeed without it.
+
+    `changes`: a file below the edge's directory, text that stands in it, and what is put in its place.
+    """
+
+    def __init__(self, *changes: tuple[str, str, str], settings: dict[str, str] | None = None) -> None:
+        super().__init__(settings=settings)
+        self._changes = changes
+
+    def _command(self) -> list[str]:
+        command = prepare(self.paths)
+        for name, old, new in self._changes:
+            file = self.paths.edge / name
+            text = file.read_text()
+            assert old in text, f"{name} has no {old!r}"
+            file.write_text(text.replace(old, new))
+        return command
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """What only the running agent can say of the machine: is what it set still in force?"""
 
 import asyncio
+import stat
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostel.agent import network
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
     """All checks, each of which says what to do when it is not ok."""
-    checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _resolvers, _uids)
+    checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _logs, _resolvers, _uids)
     gates = tuple(result.as_check() for result in await node.gates.try_all())
     looked_at = [await asyncio.to_thread(check, node) for check in checks]
     return (*gates, *looked_at, *await asyncio.to_thread(lambda: [*_records(node), *_wanted_state(node)]))
@@ -47,6 +49,26 @@ def _forwarding(_: "Node") -> AgentCheck:
         is_on = file.read().strip() == "1"
     message = "the kernel forwards IPv4" if is_on else "net.ipv4.ip_forward is 0: sandboxes have no network"
     return AgentCheck(name="forwarding", ok=is_on, message=message, hint="sysctl -w net.ipv4.ip_forward=1")
+
+
+def _logs(node: "Node") -> AgentCheck:
+    """nginx opens logs by name: a FIFO would stop a worker until somebody reads it, a link would lead elsewhere."""
+    odd = sorted(str(path) for path in node.paths.site_logs.glob("*/*") if not _is_file(path))
+    return AgentCheck(
+        name="logs",
+        ok=not odd,
+        message="all logs of websites are files"
+        if not odd
+        else f"no file, where logs of websites lie: {', '.join(odd)}",
+        hint="remove it, and find out who made it: users cannot",
+    )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:  # rotated meanwhile
+        return True
 
 
 def _resolvers(node: "Node") -> AgentCheck:

@@ -59,6 +59,9 @@ class Publication:
             hold_s=hold_s,
             read_timeout_s=spec.read_timeout_s,
             websocket_timeout_s=spec.websocket_timeout_s,
+            max_requests=spec.traffic.requests,
+            max_held=spec.traffic.held,
+            max_websockets=spec.traffic.websockets,
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,
         )

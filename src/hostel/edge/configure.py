@@ -128,6 +128,8 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             certificates=paths.certificates,
             agent_socket=paths.agent_for_edge / "agent.sock",
             shared_suffix="" if is_public_suffix(config.sites.domain) else f".{config.sites.domain}",
+            uploads=paths.uploads,
+            connections_per_address=config.listen.connections_per_address,
             addresses=[f"[{address}]" if ":" in address else address for address in machine.addresses],
             http_port=config.listen.http_port,
             https_port=config.listen.https_port,
@@ -152,6 +154,7 @@ def _templates(directory: Path) -> jinja2.Environment:
 def install(paths: Paths, config: Config, machine: Machine) -> Path:
     """Write everything below `paths.edge`; safe to repeat. Returns the path of nginx.conf."""
     _ensure_directories(paths)
+    shutil.rmtree(paths.uploads, ignore_errors=True)  # what a killed worker left; nginx makes the directory
     lua = paths.edge / "lua/hostel"
     shutil.rmtree(lua, ignore_errors=True)
     shutil.copytree(_SOURCE / "lua", lua)

@@ -11,6 +11,7 @@ not the newest serial on disk. Nothing removes it yet; it costs one block on dis
 
 import errno
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -44,6 +45,9 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeStatus:
+    requests: int  # that have a place at a website now
+    websockets: int  # and event streams
+    refused: Mapping[str, int]  # since nginx started, by the code of the answer (docs/reference/errors.md)
     held: int  # requests that wait now
     held_total: int  # since nginx started
     version: int  # of the route table: grows with each push
@@ -130,7 +134,7 @@ class Edge:
             log.debug("certificate on disk; no nginx to tell", name=name)
 
     async def status(self, domain: str | None = None) -> EdgeStatus:
-        """Of the edge, or with `domain`: `held` and `held_total` of that website alone."""
+        """Of the edge; with `domain`, all but `version` and `routes_known` are of that website alone."""
         answer = await self._ask("GET", f"/status?domain={quote(domain)}" if domain else "/status")
         return parse(EdgeStatus, answer)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hostel.supervisor.daemon import Supervisor, say
 from hostel.supervisor.nginx import end_nginx
+from hostel.supervisor.own_log import OwnLog
 from hostel.supervisor.part import Part, StopStep
 from hostel.wire.paths import Paths
 from hostel.wire.process import protect_from_out_of_memory
@@ -24,6 +25,7 @@ def hostel_parts(paths: Paths) -> list[Part]:
                 StopStep(number=signal.SIGQUIT, wait_s=5.0),  # nginx: answer what has arrived, accept nothing more
                 StopStep(number=signal.SIGTERM, wait_s=2.0),
             ),
+            own_log=OwnLog(path=paths.log / "edge.error.log", reopened_by=signal.SIGUSR1),
             clear=partial(end_nginx, paths),
         ),
         Part(

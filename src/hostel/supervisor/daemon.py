@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hostel.supervisor.health import find_panel_state
+from hostel.supervisor.own_log import rotate
 from hostel.supervisor.part import Part, StopStep, find_part, start_part, write_record
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError
@@ -36,6 +37,8 @@ _READY_POLL_S = 0.5
 _READY_POLL_LATE_S = 5.0
 _READY_ANSWER_S = 1.0
 _PROGRESS_S = 10.0
+
+_LOGS_EVERY_S = 10.0
 
 
 def next_back_off_s(previous_s: float, lived_s: float) -> float:
@@ -77,6 +80,7 @@ class Supervisor:
         self._is_stopping = False
         self._has_failed = False
         self._readiness = _Readiness(paths)
+        self._logs_at = 0.0
 
     def serve(self) -> int:
         """Run until SIGTERM or SIGINT has stopped all parts. Returns the exit status."""
@@ -121,6 +125,8 @@ class Supervisor:
         self._reap()  # after the look, so that each end has its status
         for seat, process in ended:
             self._note_end(seat, process)
+        if time.monotonic() >= self._logs_at:
+            self._rotate_logs()
         if all(seat.process for seat in self._seats):
             self._readiness.check(time.monotonic())
 
@@ -128,7 +134,16 @@ class Supervisor:
         due = [seat.start_at for seat in self._seats if seat.process is None]
         if not due and self._readiness.next_check_at is not None:
             due = [self._readiness.next_check_at]
-        return max(0.0, min(due) - time.monotonic()) if due else 3600.0
+        return max(0.0, min([*due, self._logs_at]) - time.monotonic())
+
+    def _rotate_logs(self) -> None:
+        self._logs_at = time.monotonic() + _LOGS_EVERY_S
+        for seat in self._seats:
+            if seat.part.own_log is not None and seat.process is not None:
+                try:
+                    rotate(seat.part.own_log, seat.process.identity)
+                except OSError as error:
+                    say(f"{seat.part.own_log.path} is not rotated: {error}")
 
     def _take_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):

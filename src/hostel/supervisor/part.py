@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostel.supervisor.own_log import OwnLog
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
@@ -40,6 +41,7 @@ class Part:
     name: str
     argv: tuple[str, ...]
     stop: tuple[StopStep, ...]
+    own_log: OwnLog | None = None  # that it opens by itself, beside its output, whose log `start_part` rotates
     clear: Callable[[], object] = _leave_nothing  # ends what it leaves behind when it is killed; may take a second
     finish: tuple[
         str, ...

@@ -10,7 +10,7 @@ from typing import Any
 from hostel.wire.codec import parse
 from hostel.wire.errors import ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
-from hostel.wire.website import MIB, Limits, TenantLimits
+from hostel.wire.website import MIB, Limits, TenantLimits, Traffic
 
 LIMIT_CEILING = 1 << 30  # no machine has so much of anything, and in MiB it fits the kernel's numbers
 
@@ -32,6 +32,7 @@ class ListenConfig:
     http_port: int = 80
     https_port: int = 443
     addresses: tuple[str, ...] = ("0.0.0.0", "::")
+    connections_per_address: int = 1024  # 0 for no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,9 @@ class LimitsConfig:
     site_memory_mb: int = 512
     site_pids: int = 256
     site_cpu: float = 1.0
+    site_requests: int = 256
+    site_held: int = 100
+    site_websockets: int = 2048
     user_memory_mb: int = 2048
     user_pids: int = 1024
     user_cpu: float = 2.0
@@ -81,6 +85,9 @@ class LimitsConfig:
             pids=min(self.site_pids, self.user_pids),
             cpu=min(self.site_cpu, self.user_cpu),
         )
+
+    def traffic(self) -> Traffic:
+        return Traffic(requests=self.site_requests, held=self.site_held, websockets=self.site_websockets)
 
     def user(self) -> TenantLimits:
         return TenantLimits(
@@ -177,6 +184,8 @@ def _check_ports(config: Config) -> None:
     for key in ("http_port", "https_port"):
         if not 1 <= getattr(config.listen, key) <= 65535:
             raise ValueError(f"listen.{key}: expected 1 to 65535")
+    if config.listen.connections_per_address < 0:
+        raise ValueError("listen.connections_per_address: expected 0 (no limit) or more")
     if config.listen.http_port == config.listen.https_port:
         raise ValueError("listen.https_port: expected another port than listen.http_port")
 
@@ -215,6 +224,9 @@ http_port = {http_port}
 https_port = {https_port}
 # "0.0.0.0" is every IPv4 address of the machine, "::" every IPv6 address.
 addresses = ["0.0.0.0", "::"]
+# Requests under way and WebSockets of one visitor's address; more are answered with 429. 0 is no limit: set that
+# behind a proxy on another machine. The machine's own 127.0.0.1 and ::1 are never limited.
+connections_per_address = 1024
 
 [python]
 # Where python3.X is looked for, beside /usr/bin: folders that hold bin/python3.X. "~" is root's home.
@@ -234,6 +246,11 @@ allow = []
 site_memory_mb = 512
 site_pids = 256
 site_cpu = 1.0
+# Of one website at once; more are answered with 503. Requests that it has not answered yet, requests that wait until
+# it has started, and WebSockets with event streams.
+site_requests = 256
+site_held = 100
+site_websockets = 2048
 user_memory_mb = 2048
 user_pids = 1024
 user_cpu = 2.0

@@ -52,6 +52,11 @@ class Paths:
         return self.state / "routes"
 
     @property
+    def uploads(self) -> Path:
+        """Request bodies that nginx's workers are receiving, beyond what stays in memory. Emptied when it starts."""
+        return self.state / "uploads"
+
+    @property
     def certificates(self) -> Path:
         """`ca.pem` and `ca.key`; `<name>.pem` (chain) and `<name>.key` for each served certificate. Keys are 0600."""
         return self.state / "certificates"

@@ -29,7 +29,9 @@ class RouteRecord:
     hold_s: float = 10.0  # how long a request may be held
     read_timeout_s: int = 300
     websocket_timeout_s: int = 3600
+    max_requests: int = 256
     max_held: int = 100
+    max_websockets: int = 2048
     # WebSockets of the run before were closed at `spread_from` (seconds since 1970): until `spread_s` later each new
     # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
     spread_from: float = 0.0

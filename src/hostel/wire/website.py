@@ -40,6 +40,15 @@ class TenantLimits(Limits):
     disk_bytes: int = 5120 * MIB  # of the home
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How much of one website's traffic may be under way at once; what is beyond it is refused."""
+
+    requests: int = 256  # that the website has and has not answered
+    held: int = 100  # that wait until it can take them
+    websockets: int = 2048  # and event streams
+
+
 class ReloadStrategy(StrEnum):
     OVERLAP = "overlap"  # start the new run beside the old one, switch, drain
     REPLACE = "replace"  # hold requests, stop the old run, start the new one: for bots and single writers
@@ -65,6 +74,7 @@ class WebsiteSpec:
     websocket_timeout_s: int = 3600
     always_on: bool = False  # started after a reboot without waiting for a visitor
     limits: Limits = Limits()
+    traffic: Traffic = Traffic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,10 @@
 -- access_by_lua: which website is meant, and may the request go on to it?
 local certificates = require "hostel.certificates"
+local complain = require "hostel.complain"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
+local traffic = require "hostel.traffic"
 
 local var = ngx.var
 local http_version = ngx.req.http_version
@@ -21,15 +23,16 @@ local function access(is_https)
     end
     local domain = var.host -- lower case, without port and trailing dot
     if is_https and is_misdirected(domain) then
-        return pages.answer(421)
+        return pages.answer("misdirected")
     end
     local entry = routes.arrive(domain)
     if not entry or entry.state == "deleted" then
-        return pages.answer(404)
+        return pages.answer("unknown_website")
     end
     var.site_log = entry.access_log
     if entry.state == "running" then
         var.site_host = is_https and entry.https_host or entry.host
+        traffic.enter(entry)
         if reconnects.is_due(entry) then
             return ngx.exec("@spread")
         end
@@ -44,7 +47,7 @@ end
 return function(is_https)
     local ok, err = pcall(access, is_https)
     if not ok then
-        ngx.log(ngx.ERR, "access: ", err)
-        return pages.answer(500)
+        complain("access", err)
+        return pages.answer("fault")
     end
 end

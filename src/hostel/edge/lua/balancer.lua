@@ -1,5 +1,6 @@
 -- balancer_by_lua: which run gets the request. Decided now, after the body has been read, which may have taken minutes.
 local balancer = require "ngx.balancer"
+local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local routes = require "hostel.routes"
 
@@ -41,7 +42,7 @@ local function balance()
         ok, err = balancer.set_timeouts(nil, nil, entry.read_timeout_s)
     end
     if not ok then
-        ngx.log(ngx.ERR, "balancer: ", err)
+        complain("balancer", err)
         return ngx.exit(ngx.ERROR)
     end
 end
@@ -49,7 +50,7 @@ end
 return function()
     local ok, err = pcall(balance)
     if not ok then
-        ngx.log(ngx.ERR, "balancer: ", err)
+        complain("balancer", err)
         return ngx.exit(ngx.ERROR)
     end
 end

@@ -1,6 +1,7 @@
 -- ssl_certificate_by_lua: the certificate for the name the client asks for.
 -- Whatever fails here, nginx goes on with the certificate of the sites domain, which stands in nginx.conf.
 local certificates = require "hostel.certificates"
+local complain = require "hostel.complain"
 local ssl = require "ngx.ssl"
 
 local function choose()
@@ -23,6 +24,6 @@ end
 return function()
     local ok, err = pcall(choose)
     if not ok or err then
-        ngx.log(ngx.ERR, "certificate: ", err)
+        complain("certificate", err)
     end
 end

@@ -2,6 +2,7 @@
 local cjson = require "cjson.safe"
 local certificates = require "hostel.certificates"
 local counts = require "hostel.counts"
+local pages = require "hostel.pages"
 local routes = require "hostel.routes"
 
 local var = ngx.var
@@ -58,8 +59,14 @@ end
 
 local function get_status()
     local domain = var.arg_domain
+    local function count(class)
+        return domain and counts.sum(domain, class) or counts.sum_class(class)
+    end
     return answer(200, {
-        held = domain and counts.sum(domain, counts.HELD) or counts.sum_class(counts.HELD),
+        requests = count(counts.REQUESTS),
+        websockets = count(counts.WEBSOCKETS),
+        refused = pages.count_refusals(domain),
+        held = count(counts.HELD),
         held_total = domain and (held_totals:get(domain) or 0) or state:get("held_total"),
         version = state:get("version"),
         routes_known = state:get("routes_known"),

@@ -2,22 +2,30 @@
 --
 -- A key is `<name>:<worker pid>:<class>`. Only the worker in the key writes it, so a count needs no lock, and the
 -- counts of a killed worker are left out as soon as its successor has announced itself.
+local complain = require "hostel.complain"
+
 local shared = ngx.shared.counts
 local workers = ngx.shared.workers
 
+local GENERATION = "generation" -- in `workers`, beside the slots: grows whenever a worker starts
+
 local _M = {
-    PLAIN = "p",     -- requests bound to a run
-    STREAMING = "s", -- WebSockets and event streams bound to a run
-    HELD = "h",      -- requests of a domain that wait
+    PLAIN = "p",      -- requests bound to a run
+    STREAMING = "s",  -- WebSockets and event streams bound to a run
+    HELD = "h",       -- requests of a domain that wait
+    REQUESTS = "r",   -- requests of a domain that have a place at the website (traffic.lua)
+    WEBSOCKETS = "w", -- the same for WebSockets and event streams
+    UPLOADED = "u",   -- bytes that the request bodies of a domain may take on disk
 }
 
 local mine = {}
 local pid
+local peers = {} -- for a key of this worker: the same of the other workers, and the generation that they belong to
 
 local function publish(key, count)
     local ok, err = shared:safe_set(key, count)
     if not ok then
-        ngx.log(ngx.ERR, "a count is lost, drains may end early: ", err)
+        complain("a count is lost, drains may end early", err)
     end
 end
 
@@ -38,6 +46,7 @@ function _M.start()
         forget_worker(predecessor)
     end
     workers:set(slot, pid)
+    workers:incr(GENERATION, 1, 0)
 end
 
 function _M.key(name, class)
@@ -49,14 +58,14 @@ function _M.name(key)
     return key:match("^[^:]+")
 end
 
-function _M.add(key)
-    local count = (mine[key] or 0) + 1
+function _M.add(key, amount)
+    local count = (mine[key] or 0) + (amount or 1)
     mine[key] = count
     publish(key, count)
 end
 
-function _M.remove(key)
-    local count = mine[key] - 1
+function _M.remove(key, amount)
+    local count = mine[key] - (amount or 1)
     mine[key] = count
     publish(key, count)
 end
@@ -69,6 +78,34 @@ function _M.reclassify(key, class)
         _M.remove(key)
     end
     return moved
+end
+
+local function find_peers(key)
+    local generation = workers:get(GENERATION)
+    local found = peers[key]
+    if found and found.generation == generation then
+        return found
+    end
+    local name, class = key:match("^([^:]+):%d+:(.)$")
+    found = { generation = generation }
+    for slot = 0, ngx.worker.count() - 1 do
+        local worker = workers:get(slot)
+        if worker and worker ~= pid then
+            found[#found + 1] = name .. ":" .. worker .. ":" .. class
+        end
+    end
+    peers[key] = found
+    return found
+end
+
+-- What `key`, which is this worker's, counts over all workers that live. Builds no strings: every request asks.
+function _M.total(key)
+    local total = mine[key] or 0
+    local found = find_peers(key)
+    for index = 1, #found do
+        total = total + (shared:get(found[index]) or 0)
+    end
+    return total
 end
 
 -- The sum over the workers that live.
@@ -103,6 +140,7 @@ function _M.tidy()
     for key, count in pairs(mine) do
         if count == 0 then
             mine[key] = nil
+            peers[key] = nil
             shared:delete(key)
         end
     end

@@ -1,7 +1,10 @@
 -- header_filter_by_lua of what websites answer: drops replies that would let a website write its own next response
 -- into the visitor's connection, hides a header that reaches beyond the website, and counts event streams apart.
+local complain = require "hostel.complain"
 local counts = require "hostel.counts"
+local routes = require "hostel.routes"
 local settings = require "hostel.settings"
+local traffic = require "hostel.traffic"
 
 local var = ngx.var
 
@@ -32,13 +35,17 @@ local function filter()
         if bound ~= "" then
             var.bound = counts.reclassify(bound, counts.STREAMING)
         end
+        local entry = routes.find(var.host)
+        if entry and not entry.is_broken then
+            traffic.note_stream(entry)
+        end
     end
 end
 
 return function()
     local ok, err = pcall(filter)
     if not ok then
-        ngx.log(ngx.ERR, "header filter: ", err)
+        complain("header filter", err)
         return ngx.exit(ngx.ERROR)
     end
 end

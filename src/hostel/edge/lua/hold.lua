@@ -2,10 +2,12 @@
 --
 -- It comes from access.lua (the site is held), from balancer.lua (the site is held by the time the body has arrived) or
 -- from nginx's own 502 (connect() was refused). The last counts once for a request, and only if nothing was sent.
+local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
+local traffic = require "hostel.traffic"
 local wake = require "hostel.wake"
 
 local var = ngx.var
@@ -18,6 +20,9 @@ local STEP_GROWTH = 1.5
 local LOOK_AFTER_S = 0.1 -- a refusing run may be about to be replaced; then nobody need look
 local POOL = ":pool"     -- in $refused, where otherwise a run stands
 local QUEUE_S = 60       -- how long one request may wait in all for its site's own clock to begin
+local BACKLOG_STEPS_S = { 0.05, 0.2, 0.5 } -- between tries where the website's queue of connections is full
+local FULL = "resource temporarily unavailable" -- how the cosocket spells EAGAIN
+local PROBE_TIMEOUT_MS = 1000
 
 -- Whether nginx sent not a byte of the request: also where a pooled connection turned out to be closed by the website.
 local function was_nothing_sent()
@@ -67,7 +72,9 @@ local function wait(entry, refused)
     return entry
 end
 
-local function wait_counted(entry, refused)
+-- Call `deed(...)`, which waits, with this request counted among those that the website's domain holds. Returns nothing
+-- where as many are held as may be.
+local function call_counted(entry, deed, ...)
     if counts.sum(entry.domain, counts.HELD) >= entry.max_held then
         return nil
     end
@@ -76,10 +83,44 @@ local function wait_counted(entry, refused)
     var.held = key -- log.lua takes it from here if the visitor leaves
     state:incr("held_total", 1)
     held_totals:incr(entry.domain, 1, 0)
-    entry = wait(entry, refused)
+    local result = deed(...)
     counts.remove(key)
     var.held = ""
-    return entry
+    return result
+end
+
+-- Whether connect() fails because the website accepts nothing at the moment. nginx does not say why it failed.
+local function is_backlog_full(entry)
+    local socket = ngx.socket.tcp()
+    socket:settimeout(PROBE_TIMEOUT_MS)
+    local ok, err
+    if entry.port then
+        ok, err = socket:connect(entry.address, entry.port)
+    else
+        ok, err = socket:connect(entry.address)
+    end
+    if ok then
+        socket:close()
+    end
+    return ok or err == FULL -- if it can be connected to now, it could not a moment ago
+end
+
+local function pause(step_s)
+    ngx.sleep(step_s)
+    return routes.find(var.host) or routes.BROKEN
+end
+
+-- Wait a moment for a website that does not keep up with accepting; returns its entry then. Not for long: whoever
+-- accepts nothing would soon hold as many requests as may be.
+local function wait_for_backlog(entry)
+    local tries = (tonumber(var.backlog) or 0) + 1
+    local step_s = BACKLOG_STEPS_S[tries]
+    var.backlog = tries
+    local seen = step_s and call_counted(entry, pause, step_s)
+    if not seen then
+        return pages.refuse(entry.domain, "backlog_full")
+    end
+    return seen
 end
 
 -- The website had closed a pooled connection, so the run itself refused nothing: try again at once, but only once, and
@@ -93,14 +134,10 @@ local function find_pool_refusal(refused)
     return nil
 end
 
--- What refused the request before it came here: nil if nothing did, false if it must not be tried again.
-local function take_refusal(entry)
-    local bound, refused = var.bound, var.refused
-    if bound == "" then
-        return nil
-    end
-    var.bound = ""
-    counts.remove(bound)
+-- What refused the request before it came here, at the run `run`: nil if nothing did, false if it must not be tried
+-- again.
+local function take_refusal(entry, run)
+    local refused = var.refused
     if not was_nothing_sent() then
         return false
     elseif was_connected() then
@@ -108,9 +145,32 @@ local function take_refusal(entry)
     elseif refused ~= "" and refused ~= POOL then
         return false
     end
-    local run = counts.name(bound)
     var.refused = run
     return { run = run, serial = entry.serial }
+end
+
+local function take_bound()
+    local bound = var.bound
+    if bound == "" then
+        return nil
+    end
+    var.bound = ""
+    counts.remove(bound)
+    return counts.name(bound)
+end
+
+-- Whether it was the present run's full queue of connections that refused the request.
+local function is_overrun(entry, run)
+    return entry.state == "running" and entry.run == run and was_nothing_sent() and not was_connected()
+        and is_backlog_full(entry)
+end
+
+local function go_on(entry, must_wait, is_https)
+    var.site_host = is_https and entry.https_host or entry.host
+    traffic.enter(entry)
+    if must_wait and reconnects.is_due(entry) then
+        return ngx.exec("@spread")
+    end
 end
 
 local function hold(is_https)
@@ -118,30 +178,37 @@ local function hold(is_https)
     if not entry or entry.is_broken then
         return pages.answer_state(entry and entry.state)
     end
-    local refused = take_refusal(entry)
-    if refused == false then
-        return pages.answer(502)
+    traffic.leave()
+    local run, refused = take_bound(), nil
+    if run and is_overrun(entry, run) then
+        entry = wait_for_backlog(entry)
+    elseif run then
+        refused = take_refusal(entry, run)
+        if refused == false then
+            return pages.refuse(entry.domain, was_nothing_sent() and "website_refused" or "bad_answer")
+        end
     end
     local must_wait = not is_ready(entry, refused) and is_waiting(entry)
     if must_wait then
-        entry = wait_counted(entry, refused)
+        local held = entry
+        entry = call_counted(held, wait, held, refused)
+        if not entry then
+            return pages.refuse(held.domain, "too_many_held")
+        end
     end
-    if not entry or entry.state == "held" then
-        return pages.answer(503)
+    if entry.state == "held" then
+        return pages.refuse(entry.domain, "not_ready")
     elseif entry.state ~= "running" then
         return pages.answer_state(entry.state)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
-    var.site_host = is_https and entry.https_host or entry.host
-    if must_wait and reconnects.is_due(entry) then
-        return ngx.exec("@spread")
-    end
+    return go_on(entry, must_wait, is_https)
 end
 
 return function(is_https)
     local ok, err = pcall(hold, is_https)
     if not ok then
-        ngx.log(ngx.ERR, "hold: ", err)
-        return pages.answer(500)
+        complain("hold", err)
+        return pages.answer("fault")
     end
 end

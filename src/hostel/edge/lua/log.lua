@@ -1,5 +1,7 @@
 -- log_by_lua: the request has ended, however it ended. The counts it holds stand in nginx variables, which, unlike
 -- ngx.ctx, survive error_page and ngx.exec.
+local bodies = require "hostel.bodies"
+local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 
 local var = ngx.var
@@ -10,12 +12,22 @@ local function uncount(key)
     end
 end
 
-return function()
-    local ok, err = pcall(uncount, var.bound)
-    if ok then
-        ok, err = pcall(uncount, var.held)
+local function release(upload)
+    if upload and upload ~= "" then
+        bodies.release(upload)
     end
+end
+
+local function attempt(deed, value)
+    local ok, err = pcall(deed, value)
     if not ok then
-        ngx.log(ngx.ERR, "log: ", err)
+        complain("log", err)
     end
+end
+
+return function()
+    attempt(uncount, var.bound)
+    attempt(uncount, var.place)
+    attempt(uncount, var.held)
+    attempt(release, var.upload)
 end

@@ -1,23 +1,26 @@
 -- content_by_lua of the page location: nginx itself refused the request (too large, too slow, ...).
+local complain = require "hostel.complain"
 local pages = require "hostel.pages"
 local routes = require "hostel.routes"
 
 local var = ngx.var
 
 -- nginx may refuse before access.lua has run; the website's owner is to see that in the log all the same.
-local function set_site_log()
-    if var.site_log == "" then
-        local entry = routes.find(var.host)
-        if entry and entry.state ~= "deleted" then
-            var.site_log = entry.access_log
-        end
+local function answer(code)
+    local entry = routes.find(var.host)
+    if not entry or entry.state == "deleted" then
+        return pages.answer(code)
     end
+    if var.site_log == "" then
+        var.site_log = entry.access_log
+    end
+    return pages.refuse(var.host, code)
 end
 
 return function()
-    local ok, err = pcall(set_site_log)
+    local ok, err = pcall(answer, pages.find_code(ngx.status))
     if not ok then
-        ngx.log(ngx.ERR, "page: ", err)
+        complain("page", err)
+        return pages.answer("fault")
     end
-    return pages.answer(ngx.status)
 end

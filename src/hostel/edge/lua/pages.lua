@@ -1,19 +1,51 @@
--- The pages a visitor sees when no website answers. None says anything about the request or the website.
+-- What a visitor sees when no website answers. Nothing here says anything about the request or the website. Each answer
+-- has a code that never changes (docs/reference/errors.md), in a header and in the counters of refusals.
 local settings = require "hostel.settings"
 
-local PAGE_OF_STATUS = {
-    [400] = "bad-request",
-    [404] = "coming-soon",
-    [413] = "too-large",
-    [414] = "address-too-long",
-    [421] = "misdirected",
-    [431] = "headers-too-large",
-    [502] = "something-went-wrong",
-    [503] = "starting",
-    [504] = "too-slow",
+local refusals = ngx.shared.refusals
+
+local ALL = "all" -- no host name: those have a dot
+
+local ANSWERS = {
+    bad_request = { status = 400, page = "bad-request" },
+    unknown_website = { status = 404, page = "coming-soon" },
+    method_not_allowed = { status = 405, page = "bad-request" },
+    body_too_large = { status = 413, page = "too-large" },
+    address_too_long = { status = 414, page = "address-too-long" },
+    misdirected = { status = 421, page = "misdirected" },
+    too_many_connections = { status = 429, page = "too-many", retry_after_s = 5 },
+    headers_too_large = { status = 431, page = "headers-too-large" },
+    fault = { status = 500, page = "something-went-wrong" },
+    unsupported_coding = { status = 501, page = "bad-request" },
+    bad_answer = { status = 502, page = "something-went-wrong" },
+    website_failed = { status = 502, page = "something-went-wrong" },
+    website_refused = { status = 502, page = "something-went-wrong" },
+    backlog_full = { status = 503, page = "starting", retry_after_s = 5 },
+    not_ready = { status = 503, page = "starting", retry_after_s = 5 },
+    too_many_held = { status = 503, page = "starting", retry_after_s = 5 },
+    too_many_requests = { status = 503, page = "too-many", retry_after_s = 5 },
+    too_many_uploads = { status = 503, page = "too-many", retry_after_s = 30 },
+    too_many_websockets = { status = 503, page = "too-many", retry_after_s = 30 },
+    website_disabled = { status = 503, page = "disabled" },
+    no_answer = { status = 504, page = "too-slow" },
+    unsupported_version = { status = 505, page = "bad-request" },
 }
-local FALLBACK = "something-went-wrong"
-local RETRY_AFTER_S = 5
+
+-- For what nginx itself refused. A 502 of nginx's goes to @hold, which knows more.
+local CODE_OF_STATUS = {
+    [400] = "bad_request",
+    [405] = "method_not_allowed",
+    [413] = "body_too_large",
+    [414] = "address_too_long",
+    [421] = "misdirected",
+    [429] = "too_many_connections",
+    [431] = "headers_too_large",
+    [501] = "unsupported_coding",
+    [504] = "no_answer",
+    [505] = "unsupported_version",
+}
+
+local CODE_OF_STATE = { deleted = "unknown_website", disabled = "website_disabled", failed = "website_failed" }
 
 local _M = {}
 
@@ -26,38 +58,52 @@ local function read_page(name)
 end
 
 function _M.load()
-    read_page("disabled")
-    for _, name in pairs(PAGE_OF_STATUS) do
-        read_page(name)
+    for _, answer in pairs(ANSWERS) do
+        read_page(answer.page)
     end
 end
 
--- Answer with `status` and end the request. `name` is for a page other than the status's usual one.
-function _M.answer(status, name)
-    local text = texts[name or PAGE_OF_STATUS[status] or FALLBACK]
+-- Answer with the page of `code` and end the request.
+function _M.answer(code)
+    local answer = ANSWERS[code]
+    local text = texts[answer.page]
     ngx.req.discard_body() -- an unread body must never be taken for the next request
-    ngx.status = status
+    ngx.status = answer.status
     local header = ngx.header
     header["Content-Type"] = "text/html; charset=utf-8"
     header["Content-Length"] = #text
     header["Cache-Control"] = "no-store"
     header["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     header["X-Content-Type-Options"] = "nosniff"
-    if status == 503 and not name then
-        header["Retry-After"] = RETRY_AFTER_S
-    end
+    header["Hostel-Error-Code"] = code
+    header["Retry-After"] = answer.retry_after_s
     ngx.print(text)
-    return ngx.exit(status)
+    return ngx.exit(answer.status)
 end
 
--- Answer for a website that is not to be reached, by the state in its record.
-function _M.answer_state(state)
-    if state == "failed" then
-        return _M.answer(502)
-    elseif state == "disabled" then
-        return _M.answer(503, "disabled")
+-- The same for a website that is known, and count it.
+function _M.refuse(domain, code)
+    refusals:incr(domain .. ":" .. code, 1, 0)
+    refusals:incr(ALL .. ":" .. code, 1, 0)
+    return _M.answer(code)
+end
+
+-- How often requests for `domain`, or for all websites, were refused since nginx started, by code.
+function _M.count_refusals(domain)
+    local found = {}
+    for code in pairs(ANSWERS) do
+        found[code] = refusals:get((domain or ALL) .. ":" .. code)
     end
-    return _M.answer(404)
+    return found
+end
+
+function _M.find_code(status)
+    return CODE_OF_STATUS[status] or "fault"
+end
+
+-- Answer for a website that is not to be reached, by the state in its record; nil stands for an unknown one.
+function _M.answer_state(state)
+    return _M.answer(CODE_OF_STATE[state] or "unknown_website")
 end
 
 return _M

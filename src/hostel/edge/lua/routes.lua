@@ -4,6 +4,7 @@
 -- pushed it; each worker keeps a decoded copy that is valid while the text is the same, so a request decodes no JSON.
 -- Unknown names live in a dict of their own, where a flood of them can push out nothing else.
 local cjson = require "cjson.safe"
+local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local reconnects = require "hostel.reconnects"
 local settings = require "hostel.settings"
@@ -20,13 +21,16 @@ local DOMAIN = [[\A(?=.{1,85}\z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9
 local ENOENT = 2
 local LOCK_S = 2
 local LOCK_STEP_S = 0.001
-local COMPLAIN_EVERY_S = 10
 
 local STATES = { running = true, held = true, failed = true, disabled = true, deleted = true }
 local TEXTS = { "domain", "state", "host", "https_host", "access_log" }
 local NUMBERS = {
-    "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_held", "spread_from", "spread_s",
+    "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",
+    "spread_from", "spread_s",
 }
+
+-- What records on disk may lack because earlier versions did not know it.
+local LATER = { max_requests = 256, max_websockets = 2048 }
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
@@ -79,12 +83,17 @@ function _M.decode(raw)
     if type(record) ~= "table" then
         return nil, err or "not an object"
     end
+    for key, value in pairs(LATER) do
+        record[key] = record[key] or value
+    end
     local fault = find_fault(record)
     if fault then
         return nil, "bad value of " .. fault
     end
     record.raw = raw
     record.spread_until = reconnects.find_end(record)
+    record.requests_key = counts.key(record.domain, counts.REQUESTS)
+    record.websockets_key = counts.key(record.domain, counts.WEBSOCKETS)
     if record.state == "running" then
         record.address, record.port = split_endpoint(record.endpoint)
         if not record.address then
@@ -94,12 +103,6 @@ function _M.decode(raw)
         record.streaming_key = counts.key(record.run, counts.STREAMING)
     end
     return record
-end
-
-local function complain(domain, err)
-    if unknown:add("complained:" .. domain, true, COMPLAIN_EVERY_S) then
-        ngx.log(ngx.ERR, "route record of ", domain, " cannot be used: ", err)
-    end
 end
 
 local function read_record(domain)
@@ -128,7 +131,7 @@ local function load(domain)
         entry, err = _M.decode(raw)
     end
     if not entry or entry.domain ~= domain then
-        complain(domain, err or "it is another domain's")
+        complain("route record of " .. domain .. " cannot be used", err or "it is another domain's")
         return BROKEN
     end
     local ok
@@ -138,7 +141,7 @@ local function load(domain)
     elseif ok then
         state:incr("routes_known", 1)
     else
-        complain(domain, err) -- served all the same, from the disk each time
+        complain("route record of " .. domain .. " is not kept", err) -- served all the same, from the disk each time
     end
     decoded[domain] = entry
     return entry
@@ -169,7 +172,7 @@ function _M.arrive(domain)
     end
     local _, err = arrived:incr(domain, 1, state:get("arrived_base"))
     if err then
-        ngx.log(ngx.ERR, "an arrival was not counted: ", err)
+        complain("an arrival was not counted", err)
     end
     return _M.find(domain)
 end

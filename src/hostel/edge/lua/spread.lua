@@ -1,5 +1,6 @@
 -- access_by_lua of @spread: a WebSocket upgrade waits here for its turn after a switch. It counts neither as held nor
 -- as bound; the balancer chooses its run afterwards, as for any request.
+local complain = require "hostel.complain"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 
@@ -18,6 +19,6 @@ end
 return function()
     local ok, err = pcall(wait)
     if not ok then
-        ngx.log(ngx.ERR, "spread: ", err) -- and the upgrade goes on without waiting
+        complain("spread", err) -- and the upgrade goes on without waiting
     end
 end

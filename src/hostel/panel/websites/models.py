@@ -144,6 +144,7 @@ class Website(models.Model):
             enabled=self.enabled,
             command=self.command,
             limits=self.owner.plan.site(),
+            traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
         )
 

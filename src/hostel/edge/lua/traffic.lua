@@ -1,0 +1,42 @@
+-- How much of the edge one website may take: requests in flight, and WebSockets, counted apart and over all workers.
+-- (Those that wait for it are counted by hold.lua.)
+--
+-- A request takes its place when its body has arrived, so that slow visitors take none from others, and has none while
+-- it is held. log.lua gives it back. A request that finds no place is never sent to the website.
+local bodies = require "hostel.bodies"
+local counts = require "hostel.counts"
+local pages = require "hostel.pages"
+
+local var = ngx.var
+
+local _M = {}
+
+-- Receive the body, then take a place at the running website of `entry`, or end the request.
+function _M.enter(entry)
+    bodies.receive(entry.domain)
+    local is_websocket = var.websocket ~= ""
+    local key = is_websocket and entry.websockets_key or entry.requests_key
+    if counts.total(key) >= (is_websocket and entry.max_websockets or entry.max_requests) then
+        return pages.refuse(entry.domain, is_websocket and "too_many_websockets" or "too_many_requests")
+    end
+    counts.add(key)
+    var.place = key
+end
+
+function _M.leave()
+    local place = var.place
+    if place ~= "" then
+        var.place = ""
+        counts.remove(place)
+    end
+end
+
+-- The response turned out to be an event stream: count it with the WebSockets, unless those are as many as may be.
+function _M.note_stream(entry)
+    local place = var.place
+    if place == entry.requests_key and counts.total(entry.websockets_key) < entry.max_websockets then
+        var.place = counts.reclassify(place, counts.WEBSOCKETS)
+    end
+end
+
+return _M
