@@ -208,7 +208,7 @@ def _path(chance: random.Random, state: _Site, *, to: _Site) -> tuple[tuple[Deed
 
 def _passes(place: str, deed: Deed, state: _Site) -> bool:
     """Whether `deed` in `state` surely passes `place`: what ends a run needs one."""
-    return state is _Site.ENABLED or not set(_ENDING) <= set(PLACES[place])
+    return state is _Site.ENABLED or deed not in _ENDING or not set(_ENDING) <= set(PLACES[place])
 
 
 def _count_passes(place: str, deeds: list[Deed]) -> int:
