@@ -66,6 +66,11 @@ class History:
     def has_duty(self) -> bool:
         return bool(self.duties) and self.duties[-1].until == float("inf")
 
+    def is_back(self) -> bool:
+        """Whether it has answered since its processes were killed last."""
+        since = max((death.until for death in self.deaths), default=0.0)
+        return any(answer.status == 200 and answer.began > since for answer in self.answers[-50:])
+
     def runs_seen(self) -> frozenset[str]:
         return frozenset(answer.run for answer in self.answers if answer.run)
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from hostel.wire.failpoint import VARIABLE
 from live import send_signal
+from schedule_history import Span
 from schedule_plan import Fault, How
 
 _LOOK_S = 0.005
+_START_S = 3.0  # until a new one has opened, at the latest, what the one before it held
 RESTART_AFTER_S = 0.2  # as the supervisor's first back-off
 
 
@@ -24,6 +26,7 @@ class MortalPart:
         self.name = name
         self.hits: Counter[str] = Counter()
         self.complaints: list[str] = []
+        self.gaps: list[Span] = []  # when no process of it was at work; the last one may go on
         self._argv = tuple(argv)
         self._log = log
         self._runc_root = runc_root
@@ -124,6 +127,8 @@ class MortalPart:
         send_signal(self._pid, signal.SIGCONT)
 
     async def _succeed(self, number: int | None, status: int) -> None:
+        gap = Span(time.monotonic())
+        self.gaps.append(gap)
         if self._is_replaced:
             pass
         elif number == signal.SIGKILL and self._armed is not None and self._armed.how is How.KILL:
@@ -139,6 +144,7 @@ class MortalPart:
             self._between()
             self._between = None
         self._spawn(self._following.popleft() if self._following else None)
+        gap.until = time.monotonic() + _START_S
 
     def _note_hit(self) -> Fault | None:
         fault, self._armed = self._armed, None

@@ -8,7 +8,8 @@ one that the schedules are about. `Arena.run(seed)` plays one schedule and says 
 3. An enabled website has one live run outside a drain, a disabled or deleted one has none.
 4. No request to another website fails, and none to the website itself while it is meant to serve.
 5. After a deletion nothing is left: no process, cgroup, mount, interface, socket directory, FIFO, bundle, runc state.
-6. Each answered request is logged once, in its own website's log.
+6. Each answered request is logged once, in its own website's log (but where agent, logger and run die at once: nobody
+   holds the run's pipes then).
 """
 
 import asyncio
@@ -227,6 +228,10 @@ class Arena:
         return self._note_change(subject, "change", await self.api.patch(self._path(subject), json=body), expected=200)
 
     async def break_(self, subject: Subject) -> list[str]:
+        if (
+            not subject.history.is_back()
+        ):  # killed a moment ago: there is no run that a failed deploy could leave serving
+            subject.history.end_duty(time.monotonic())
         subject.is_broken = True
         response = await self.api.patch(self._path(subject), json={"webapp": {"command": subject.command}})
         if response.status_code != 200:
@@ -414,10 +419,19 @@ class Arena:
 
     def _log_differences(self, subject: Subject, log: LogReader, before: float) -> list[str]:
         """Of what was answered `before`: a line may be on its way."""
-        found = log.complaints([answer for answer in subject.history.answers if answer.ended < before])
+        unheld = self._unheld_until()
+        found = log.complaints([each for each in subject.history.answers if unheld < each.ended < before])
         for traffic, reader in self.others:
             found += reader.complaints([answer for answer in traffic.history.answers if answer.ended < before])
         return found
+
+    def _unheld_until(self) -> float:
+        """When agent and logger were dead at once last: then a run that ends too takes what is in its pipes along."""
+        gaps = [(one, other) for one in self.agent.gaps for other in self.logger.gaps]
+        return max(
+            (min(one.until, other.until) for one, other in gaps if one.since < other.until and other.since < one.until),
+            default=0.0,
+        )
 
     def _others_complaints(self, before: list[int]) -> list[str]:
         """Of the answers since `before`, so that each is held against one schedule."""

@@ -9,8 +9,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from hostel.agent.doctor import check_machine
+from hostel.agent.doors import DoorRequest
 from hostel.agent.node import Node
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
@@ -49,14 +51,53 @@ def panel_app(node: Node) -> Starlette:
     async def reload(request: Request) -> Response:
         return _answer(await node.reload(request.path_params["domain"], wait_s=_wait_s(request)))
 
+    async def files(request: Request) -> Response:
+        return _Relayed(node, request, "files")
+
+    async def tree(request: Request) -> Response:
+        return _Relayed(node, request, "tree")
+
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
+        Route("/tenants/{name}/files", files, methods=["GET", "PUT", "DELETE"]),
+        Route("/tenants/{name}/tree", tree, methods=["GET"]),
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
         *_report_routes(node),
     )
+
+
+class _Relayed(Response):
+    """What the door of a tenant answers, piece by piece; whatever it holds is let go when the answer has ended."""
+
+    def __init__(self, node: Node, request: Request, target: str) -> None:
+        super().__init__()
+        self._node = node
+        self._tenant = request.path_params["name"]
+        length = request.headers.get("content-length", "0")
+        has_body = request.method == "PUT"
+        if has_body and not length.isdecimal():
+            raise MalformedMessage("Content-Length: expected the number of bytes")
+        self._asked = DoorRequest(
+            method=request.method,
+            target=target,
+            path=request.query_params.get("path", ""),
+            body=request.stream() if has_body else None,
+            length=int(length) if has_body else 0,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._node.doors.ask(self._node.user(self._tenant), self._asked) as answer:
+            left = answer.length
+            headers = [(b"content-length", str(left).encode())] if answer.kind else []
+            headers += [(b"content-type", answer.kind.encode())] if answer.kind else []
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            async for piece in answer.body:
+                await send({"type": "http.response.body", "body": piece[:left], "more_body": True})
+                left -= min(left, len(piece))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def edge_app(node: Node) -> Starlette:

@@ -17,6 +17,7 @@ from hostel.agent.oci import Mount
 HOST_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 KEEPER = "/usr/local/libexec/keeper.py"
+DOOR = "/usr/local/libexec/door.py"
 HOSTNAME = "hostel"
 # Copied from the host where it has them: no secrets, and programs fail in odd ways without.
 _FROM_HOST = ("alternatives", "bash_completion.d", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "magic",
@@ -84,7 +85,7 @@ def account_mounts(directory: Path, *, name: str, uid: int) -> tuple[Mount, ...]
 
 
 def _build_usr_local(new: Path, interpreters: Sequence[Interpreter]) -> None:
-    """python3.X, pip, virtualenvwrapper and the consoles' keeper."""
+    """python3.X, pip, virtualenvwrapper, and the programs of Hostel's own that run as the tenant."""
     for name in ("bin", "etc", "games", "include", "lib", "libexec", "man", "sbin", "share", "src"):
         (new / name).mkdir()
     binaries = new / "bin"
@@ -102,7 +103,8 @@ def _build_usr_local(new: Path, interpreters: Sequence[Interpreter]) -> None:
     (binaries / "virtualenvwrapper.sh").symlink_to("/usr/share/virtualenvwrapper/virtualenvwrapper.sh")
     for name in ("pip", "pip3"):
         _write(binaries / name, _PIP, 0o755)
-    shutil.copyfile(Path(__file__).with_name("keeper.py"), new / "libexec/keeper.py")
+    for own in (KEEPER, DOOR):
+        shutil.copyfile(Path(__file__).with_name(os.path.basename(own)), new / "libexec" / os.path.basename(own))
 
 
 def _build_etc(new: Path, hosts: Mapping[str, str], resolver: str, own_ca: bytes) -> None:

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hostel
-from hostel.agent.image import CA_BUNDLE, KEEPER, Image, account_mounts
+from hostel.agent.image import CA_BUNDLE, DOOR, KEEPER, Image, account_mounts
 from hostel.agent.oci import Mount
 from hostel.agent.sandbox import Kind, RunSpec
+from hostel.agent.sockets import SOCKET_NAME
 from hostel.agent.tenant import Tenant
 from hostel.wire.config import Config
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.streams import Streams
-from hostel.wire.website import Limits, RunId, WebsiteSpec
+from hostel.wire.website import MIB, Limits, RunId, WebsiteSpec
 
+DOOR_LIMITS = Limits(memory_bytes=128 * MIB, pids=32, cpu=1.0)
 _INSIDE = Paths(Path("/"))  # where the panel finds things in its sandbox
 
 
@@ -86,6 +88,27 @@ class Launcher:
             limits=limits,
             mounts=self._mounts(tenant, is_panel=is_panel),
             cwd=self._home(tenant, is_panel=is_panel),
+            interpreters=self.image.interpreters,
+        )
+
+    def door(self, tenant: Tenant) -> RunSpec:
+        """What does to files what the files API asks for, as the tenant."""
+        run = new_run()
+        directory = "/var/sockets/door"
+        socket_directory = str(tenant.socket_directory / run)
+        home = self._home(tenant, is_panel=False)
+        return RunSpec(
+            run=run,
+            kind=Kind.DOOR,
+            tenant=tenant.name,
+            argv=("/usr/bin/python3", "-I", DOOR, f"{directory}/{SOCKET_NAME}", home),
+            environment=self._environment(tenant, is_panel=False),
+            limits=DOOR_LIMITS,
+            mounts=(
+                *self._mounts(tenant, is_panel=False),
+                Mount(source=socket_directory, to=directory, writable=True, executable=False),
+            ),
+            cwd=home,
             interpreters=self.image.interpreters,
         )
 

@@ -17,6 +17,7 @@ from dataclasses import fields
 import structlog
 
 from hostel.agent import cgroup, network, sockets
+from hostel.agent.doors import Doors
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
 from hostel.agent.image import build_image
@@ -88,6 +89,7 @@ class Node:
         parts.gates.mend, parts.gates.on_open = self._mend_rules, self.retry_refused
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._commands: dict[RunId, tuple[Tenant, float]] = {}
+        self.doors = Doors(parts.launcher, parts.sandboxes, parts.gates)
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
         self._surges: dict[RunId, Limits] = {}
@@ -169,6 +171,7 @@ class Node:
             await asyncio.gather(*(website.retired() for website in websites))
             for run in [run for run, (owner, _) in self._commands.items() if owner is tenant]:
                 await self.discard_command(run)
+            await self.doors.close(tenant)
             await asyncio.to_thread(tenant.release)
             failpoint.reach("node.delete_tenant.released")
             self._back_up(tenant)
@@ -183,6 +186,13 @@ class Node:
         for directory, target in ((tenant.home, place), (tenant.log_directory, place.with_name(f"{place.name}-logs"))):
             if directory.exists():
                 os.rename(directory, target)
+
+    def user(self, name: str) -> Tenant:
+        """Raises UnknownTenant, also for the platform's own."""
+        tenant = self.tenants.get(name)
+        if tenant is None or tenant.is_leaving or name == SYSTEM_TENANT:
+            raise UnknownTenant
+        return tenant
 
     def tenant_reports(self) -> tuple[TenantReport, ...]:
         users = [tenant for name, tenant in sorted(self.tenants.items()) if name != SYSTEM_TENANT]

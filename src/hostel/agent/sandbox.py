@@ -43,11 +43,12 @@ _TERM_TO_KILL_CHECK_S = 5.0  # after KILL the kernel needs a moment; longer mean
 class Kind(StrEnum):
     WEBSITE = "website"
     COMMAND = "command"  # a console or a single command of root's command line
+    DOOR = "door"  # the files API's hands in a tenant's home
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What to start. `streams` None means that the caller starts runc itself and owns the output."""
+    """What to start. Without `streams` the output is nobody's; of a command the caller's, who starts runc himself."""
 
     run: RunId
     kind: Kind
@@ -120,17 +121,18 @@ class Sandboxes:
         self._unlogged: set[asyncio.Task[None]] = set()
 
     async def start(self, spec: RunSpec, tenant: Tenant) -> Sandbox:
-        """Start a sandbox with logged output. Raises SandboxFault; nothing of it is left then."""
-        if spec.streams is None:
-            raise ValueError("a run without streams is started by its caller")
+        """Start a sandbox, its output logged if it has streams. Raises SandboxFault; nothing of it is left then."""
         output = None
+        stdout = stderr = asyncio.subprocess.DEVNULL
         try:
             record = await asyncio.to_thread(self._prepare, spec, tenant)
             failpoint.reach("sandbox.prepared")
-            output = make_streams(self._paths.streams, spec.streams)
-            await self._logger.open(spec.run)
+            if spec.streams is not None:
+                output = make_streams(self._paths.streams, spec.streams)
+                stdout, stderr = output.stdout, output.stderr
+                await self._logger.open(spec.run)
             failpoint.reach("sandbox.announced")
-            pid = await self._runc.start(spec.run, self._bundle(spec.run), stdout=output.stdout, stderr=output.stderr)
+            pid = await self._runc.start(spec.run, self._bundle(spec.run), stdout=stdout, stderr=stderr)
             failpoint.reach("sandbox.started")
             record = self._remember(record, pid)
             failpoint.reach("sandbox.remembered")
@@ -241,7 +243,7 @@ class Sandboxes:
         )
         (bundle / "config.json").write_text(json.dumps(render_config(container)))
         failpoint.reach("sandbox.bundled")
-        if spec.kind is Kind.WEBSITE:
+        if spec.kind is not Kind.COMMAND:
             sockets.make_run_directory(tenant.socket_directory / spec.run, uid=tenant.uid, edge_gid=edge_gid())
         return record
 

@@ -3,8 +3,10 @@
 Never called inside a database transaction: a call may take as long as a website needs to start.
 """
 
+import contextlib
 import functools
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import httpx
 from django.conf import settings
 
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import AgentUnreachable, UnknownWebsite, error_from_answer
+from hostel.wire.errors import AgentUnreachable, FilesUnreachable, UnknownWebsite, error_from_answer
 from hostel.wire.report import WebsiteReports
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
 _MARGIN_S = 10.0  # above WAIT_S, for the answer to arrive
 _QUICK_S = 5.0  # for what the agent answers from memory
+_FILES_S = 90.0  # that nothing comes
+_LISTING_BYTES = 8 << 20
 _DEED_S = 30.0  # for what it does before it answers
 
 
@@ -55,6 +59,68 @@ def find_website(canonical_name: str) -> WebsiteReport | None:
 
 def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
     return parse(WebsiteReports, _ask("GET", f"/websites?tenant={tenant}", deadline_s=_QUICK_S)).websites
+
+
+def open_file(tenant: str, path: str) -> httpx.Response:
+    """The agent's answer, unread: JSON is a directory, anything else a file. Whoever asks closes it.
+
+    Raises NoSuchFile, FileForbidden, NotAFile or FilesUnreachable.
+    """
+    return _stream("GET", tenant, "files", path)
+
+
+def write_file(tenant: str, path: str, content: Iterable[bytes], *, length: int) -> bool:
+    """Returns whether the file is new. It is written whole or not at all."""
+    with contextlib.closing(_stream("PUT", tenant, "files", path, content=content, length=length)) as response:
+        return response.status_code == 201
+
+
+def delete_file(tenant: str, path: str) -> None:
+    _stream("DELETE", tenant, "files", path).close()
+
+
+def list_tree(tenant: str, path: str) -> list[str]:
+    """At most a thousand absolute paths; directories end in a slash."""
+    with contextlib.closing(_stream("GET", tenant, "tree", path)) as response:
+        return [str(found) for found in read_json(response)]
+
+
+def read_json(response: httpx.Response) -> Any:
+    """A tenant's own process has written it: bounded, and no more is believed than that it is JSON."""
+    body = b""
+    try:
+        for piece in response.iter_raw():
+            body += piece
+            if len(body) > _LISTING_BYTES:
+                raise FilesUnreachable
+        return json.loads(body)
+    except (httpx.HTTPError, ValueError) as error:
+        raise FilesUnreachable from error
+
+
+def _stream(
+    method: str, tenant: str, target: str, path: str, *, content: Iterable[bytes] | None = None, length: int = 0
+) -> httpx.Response:
+    """The answer, unread, if it is no error."""
+    client = _client(settings.HOSTEL_PATHS.agent_for_panel / "agent.sock")
+    headers = {} if content is None else {"Content-Length": str(length)}
+    request = client.build_request(
+        method,
+        f"/tenants/{tenant}/{target}",
+        params={"path": path},
+        content=content,
+        headers=headers,
+        timeout=httpx.Timeout(_FILES_S, connect=2.0),
+    )
+    try:
+        response = client.send(request, stream=True)
+        if response.is_success:
+            return response
+        with contextlib.closing(response):
+            fields = read_json(response)
+    except httpx.HTTPError as error:
+        raise AgentUnreachable from error
+    raise error_from_answer(str(fields.get("code", "error")), str(fields.get("message", "The agent failed.")))
 
 
 def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -> Any:

@@ -1,6 +1,9 @@
 """The panel as an ASGI application: bodies bounded, static files from their packages, Django for the rest."""
 
+import asyncio
+import contextlib
 import os
+import re
 import sqlite3
 from pathlib import Path
 from wsgiref.headers import Headers
@@ -13,31 +16,47 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "hostel.panel.settings"
 from django.core.asgi import get_asgi_application
 from servestatic import ServeStaticASGI
 
-from hostel.panel.settings import DATABASE_FILE, HOSTEL_IS_CONFIGURED, HOSTEL_PATHS
+from hostel.panel.settings import DATABASE_FILE, FILE_UPLOAD_TEMP_DIR, HOSTEL_IS_CONFIGURED, HOSTEL_PATHS
 from hostel.wire.errors import ConfigError
 
 BODY_LIMIT_BYTES = 1 << 20
-_TOO_LARGE = b'{"detail":"The request body is larger than 1 MiB.","code":"body_too_large"}'
+UPLOAD_LIMIT_BYTES = 101 << 20  # a file of the edge's 100 MiB, and what a form adds
+_UPLOADS_AT_ONCE = 8  # so many bodies lie on the panel's disk at most
+_UPLOAD = re.compile(r"/+api/+v0/+user/+[^/]+/+files/+path/")
+_TOKEN = re.compile(rb"Token [0-9a-f]{40}")
+_TOO_LARGE = b'{"detail":"The request body is larger than 1 MiB (a file: 100 MiB).","code":"body_too_large"}'
 
 
 class BoundedBodies:
-    """Answers 413 to a body over the limit before Django spools it to a disk that tenants could fill."""
+    """Answers 413 to a body over the limit before Django spools it to a disk that tenants could fill.
+
+    Uploads of files may be larger, a few at a time; the others wait, unread.
+    """
 
     def __init__(self, application: ASGI3Application) -> None:
         self._application = application
+        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        length = dict(scope["headers"]).get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > BODY_LIMIT_BYTES:
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        is_upload = bool(
+            scope["method"] == "POST"
+            and _UPLOAD.match(scope["path"])
+            and _TOKEN.fullmatch(headers.get(b"authorization", b""))
+        )
+        limit = UPLOAD_LIMIT_BYTES if is_upload else BODY_LIMIT_BYTES
+        if not length.isdigit() or int(length) > limit:
             await _refuse(send)
             return
-        await self._application(scope, _bounded(receive), send)
+        async with self._uploads if is_upload and int(length) > BODY_LIMIT_BYTES else contextlib.nullcontext():
+            await self._application(scope, _bounded(receive, limit), send)
 
 
-def _bounded(receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+def _bounded(receive: ASGIReceiveCallable, limit: int) -> ASGIReceiveCallable:
     """A body without a length (chunked) that grows over the limit ends as if the client had gone."""
     seen_bytes = 0
 
@@ -46,7 +65,7 @@ def _bounded(receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
         event = await receive()
         if event["type"] == "http.request":
             seen_bytes += len(event["body"])
-            if seen_bytes > BODY_LIMIT_BYTES:
+            if seen_bytes > limit:
                 return {"type": "http.disconnect"}
         return event
 
@@ -71,6 +90,8 @@ def _harmless(headers: Headers, path: str, url: str) -> None:
 def _make_application() -> ASGI3Application:
     if not HOSTEL_IS_CONFIGURED:
         raise ConfigError(f"{HOSTEL_PATHS.config_file} does not exist; `hostel up` writes it on first start.")
+    for file in FILE_UPLOAD_TEMP_DIR.iterdir():  # what a panel that was killed was receiving
+        file.unlink(missing_ok=True)
     files = ServeStaticASGI(
         get_asgi_application(), max_age=3600, allow_all_origins=False, add_headers_function=_harmless
     )

@@ -136,6 +136,9 @@ CSRF_COOKIE_HTTPONLY = True
 CSRF_FAILURE_VIEW = "hostel.panel.faults.forbidden_form"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+FILE_UPLOAD_TEMP_DIR = HOSTEL_PATHS.panel / "uploads"  # /tmp in the panel's sandbox is memory
+if HOSTEL_IS_CONFIGURED:
+    FILE_UPLOAD_TEMP_DIR.mkdir(mode=0o700, exist_ok=True)
 SILENCED_SYSTEM_CHECKS = [
     "security.W004",  # HSTS is off where the port forbids it, see above
     "security.W005",  # HSTS with subdomains would force HTTPS on users' websites below a bare panel host

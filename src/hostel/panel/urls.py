@@ -3,11 +3,13 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
+from hostel.panel.api import files
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
 
 _WEBSITES = "api/v1/user/<str:username>/websites/"
+_FILES = "api/v0/user/<str:username>/files/"
 
 urlpatterns = [
     path("", websites.home, name="home"),
@@ -21,6 +23,8 @@ urlpatterns = [
     path(_WEBSITES, api.Websites.as_view(), name="websites"),
     path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),
     path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),
+    path(_FILES + "path/<path:path>/", files.FilePath.as_view(), name="files"),
+    path(_FILES + "tree/", files.FileTree.as_view(), name="tree"),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

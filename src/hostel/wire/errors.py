@@ -60,6 +60,52 @@ class WebsiteDisabled(Refusal):
     status = 409
 
 
+class NoSuchFile(Refusal):
+    """No such file or directory."""
+
+    code = "no_such_file"
+    status = 404
+
+
+class FileForbidden(Refusal):
+    """You do not have permission for that file or directory."""
+
+    code = "file_forbidden"
+    status = 403
+
+
+class FileRefused(Refusal):
+    """That cannot be done with this file."""
+
+    code = "file_refused"
+
+
+class NotAFile(FileRefused):
+    """That is neither a file nor a directory."""
+
+    code = "not_a_file"
+
+
+class IsADirectory(FileRefused):
+    """That is a directory."""
+
+    code = "is_a_directory"
+
+
+class NotADirectory(FileRefused):
+    """That is not a directory."""
+
+    code = "not_a_directory"
+
+
+class FilesUnreachable(HostelError):
+    """Your files cannot be reached at the moment; try again."""
+
+    code = "files_unreachable"
+    status = 503
+    is_retryable = True
+
+
 class StaleSpec(Refusal):
     """That was deleted after this message was sent; it is not made again."""
 

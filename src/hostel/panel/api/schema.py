@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.serializers import CharField, ListSerializer
 
 from hostel.panel.api import serializers as shapes
 
@@ -153,6 +155,73 @@ delete_website = extend_schema(
     tags=["websites"],
     parameters=[_USERNAME, _DOMAIN],
     responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+)
+
+_PATH = OpenApiParameter("path", str, OpenApiParameter.PATH, description="Absolute, in your home or in `/var/log`.")
+_NO_FILE = {404: _error("There is no such file or directory", "No such file or directory: /home/xanthippe/x")}
+_LISTING = {
+    "app.py": {
+        "type": "file",
+        "url": "https://www.example.com/api/v0/user/xanthippe/files/path/home/xanthippe/app.py",
+    }
+}
+
+read_file = extend_schema(
+    operation_id="files_read",
+    summary="Read a file, or list a directory",
+    description="A directory is JSON: names, with `type` (`file`, `directory`, `symlink`) and `url`. A file is always "
+    "`application/octet-stream`, whatever its name.",
+    tags=["files"],
+    parameters=[_USERNAME, _PATH],
+    responses={
+        (200, "application/json"): OpenApiResponse(
+            OpenApiTypes.OBJECT, examples=[OpenApiExample("A directory", value=_LISTING)]
+        ),
+        (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A file's bytes"),
+        **_REFUSALS,
+        **_NO_FILE,
+    },
+)
+
+write_file = extend_schema(
+    operation_id="files_write",
+    summary="Write a file",
+    description="Whole or not at all; missing directories are made. At most 100 MiB.",
+    tags=["files"],
+    parameters=[_USERNAME, _PATH],
+    request={"multipart/form-data": shapes.FileSent},
+    responses={
+        200: OpenApiResponse(description="Replaced"),
+        201: OpenApiResponse(description="Created"),
+        400: _error("No file was sent", "You must provide a file with the name 'content'."),
+        **_REFUSALS,
+        **_NO_FILE,
+        507: _error("The disk is full; the file was not written", "The disk is full: the file was not written."),
+    },
+)
+
+delete_file = extend_schema(
+    operation_id="files_delete",
+    summary="Delete a file, or a directory with all that is in it",
+    tags=["files"],
+    parameters=[_USERNAME, _PATH],
+    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NO_FILE},
+)
+
+list_tree = extend_schema(
+    operation_id="files_tree",
+    summary="List a directory and all that is below it",
+    description="At most 1,000 paths, those nearest to the directory; directories end in `/`. No dot files, no links.",
+    tags=["files"],
+    parameters=[_USERNAME, OpenApiParameter("path", str, OpenApiParameter.QUERY, required=True)],
+    responses={
+        200: OpenApiResponse(
+            ListSerializer(child=CharField()),
+            examples=[OpenApiExample("A home", value=["/home/xanthippe/app.py", "/home/xanthippe/site/"])],
+        ),
+        400: _error("Not a directory", "/home/xanthippe/app.py is not a directory"),
+        **_REFUSALS,
+    },
 )
 
 reload_website = extend_schema(

@@ -147,6 +147,10 @@ class WebsiteChange(serializers.Serializer[Any]):
         return domain_name
 
 
+class FileSent(serializers.Serializer[Any]):
+    content = serializers.FileField()
+
+
 def wanted_by(sent: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a Website that a checked request sets."""
     enabled = {"enabled": sent["enabled"]} if "enabled" in sent else {}

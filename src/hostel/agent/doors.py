@@ -1,0 +1,146 @@
+"""The way to a tenant's files: one small sandbox a tenant, in which `door.py` does as the tenant what is asked for.
+
+Started when somebody asks, gone a minute after. What comes back is the tenant's to choose: status, length and kind are
+checked here, and everything has a deadline.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import structlog
+
+from hostel.agent import sockets
+from hostel.agent.errors import SandboxFault
+from hostel.agent.gates import Gates
+from hostel.agent.launch import Launcher
+from hostel.agent.sandbox import Sandbox, Sandboxes
+from hostel.agent.tenant import Tenant
+from hostel.wire.errors import FilesUnreachable, UnknownTenant
+
+log = structlog.get_logger()
+
+_OPEN_S = 15.0
+_READ_S = 60.0  # that nothing comes
+_DEED_S = 900.0  # a whole file, either way
+_PAUSE_S = 0.01
+_AT_ONCE = 8  # of one tenant; more wait
+_STATUSES = frozenset({200, 201, 204, 400, 403, 404, 507})
+_KINDS = frozenset({"application/json", "application/octet-stream"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorRequest:
+    """`body` has exactly `length` bytes."""
+
+    method: str
+    target: str  # files or tree
+    path: str
+    body: AsyncIterator[bytes] | None = None
+    length: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorAnswer:
+    status: int
+    kind: str  # the media type; "" where there is no body
+    length: int
+    body: AsyncIterator[bytes]
+
+
+class Doors:
+    """The open doors of one installation."""
+
+    def __init__(self, launcher: Launcher, sandboxes: Sandboxes, gates: Gates) -> None:
+        self._gates = gates
+        self._launcher = launcher
+        self._sandboxes = sandboxes
+        self._open: dict[str, Sandbox] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def ask(self, tenant: Tenant, request: DoorRequest) -> AsyncIterator[DoorAnswer]:
+        """Raises FilesUnreachable where the door cannot be opened, or answers what it should not."""
+        try:
+            async with (
+                self._places[tenant.name],
+                asyncio.timeout(_DEED_S),
+                self._client(tenant) as client,
+                client.stream(
+                    request.method,
+                    f"/{request.target}",
+                    params={"path": request.path},
+                    content=request.body,
+                    headers={"Content-Length": str(request.length)} if request.body is not None else {},
+                ) as response,
+            ):
+                yield _checked(response)
+        except (httpx.HTTPError, TimeoutError, SandboxFault) as error:
+            log.warning("files could not be reached", tenant=tenant.name, error=repr(error))
+            raise FilesUnreachable from error
+
+    async def close(self, tenant: Tenant) -> None:
+        """End the tenant's door, and with it what goes through it. Idempotent."""
+        async with self._locks[tenant.name]:
+            sandbox = self._open.pop(tenant.name, None)
+            if sandbox is not None:
+                await self._sandboxes.stop(sandbox, grace_s=0.0)
+
+    # -- private
+
+    @asynccontextmanager
+    async def _client(self, tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:
+        socket = (await self._opened(tenant)).socket_directory / sockets.SOCKET_NAME
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_keepalive_connections=0))
+        timeout = httpx.Timeout(_READ_S, connect=2.0)
+        async with httpx.AsyncClient(transport=transport, base_url="http://door", timeout=timeout) as client:
+            yield client
+
+    async def _opened(self, tenant: Tenant) -> Sandbox:
+        """The tenant's door, which accepts; its time to be idle begins anew."""
+        async with self._locks[tenant.name]:
+            found = self._open.get(tenant.name)
+            if found is not None and await _accepts(found):
+                return found
+            if tenant.is_leaving:
+                raise UnknownTenant
+            await tenant.ensure()
+            await self._gates.require(tenant.socket_directory)
+            sandbox = await self._sandboxes.start(self._launcher.door(tenant), tenant)
+            self._open[tenant.name] = sandbox
+            task = asyncio.create_task(self._clear_after(sandbox), name=f"door {tenant.name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            end = asyncio.get_running_loop().time() + _OPEN_S
+            while not await _accepts(sandbox):
+                if sandbox.exit.done() or asyncio.get_running_loop().time() > end:
+                    raise FilesUnreachable
+                await asyncio.sleep(_PAUSE_S)
+            return sandbox
+
+    async def _clear_after(self, sandbox: Sandbox) -> None:
+        await asyncio.wait([sandbox.exit])
+        if self._open.get(sandbox.tenant.name) is sandbox:
+            del self._open[sandbox.tenant.name]
+        await self._sandboxes.clear(sandbox)
+
+
+async def _accepts(sandbox: Sandbox) -> bool:
+    if sandbox.exit.done():
+        return False
+    return await sockets.probe(sandbox.socket_directory, uid=sandbox.tenant.uid) is sockets.Found.ACCEPTS
+
+
+def _checked(response: httpx.Response) -> DoorAnswer:
+    """Raises FilesUnreachable where the answer is none that a door gives."""
+    length = response.headers.get("content-length", "0")
+    kind = response.headers.get("content-type", "")
+    is_sound = length.isdecimal() and len(length) < 16 and (kind in _KINDS or (kind, length) == ("", "0"))
+    if response.status_code not in _STATUSES or not is_sound:
+        raise FilesUnreachable("Your files answered in a way that was not understood; try again in a minute.")
+    return DoorAnswer(status=response.status_code, kind=kind, length=int(length), body=response.aiter_raw(1 << 18))
