@@ -55,7 +55,7 @@ def render_config(container: Container) -> dict[str, Any]:
         "hostname": container.hostname,
         "root": {"path": container.rootfs, "readonly": True},
         "process": _process(container),
-        "mounts": [*_own_mounts(container), *(_bind(mount) for mount in container.mounts)],
+        "mounts": [*_own_mounts(container), *(render_bind(mount) for mount in container.mounts)],
         "linux": {
             "cgroupsPath": container.cgroup,
             "namespaces": [
@@ -110,7 +110,8 @@ def _tmpfs(destination: str, *options: str) -> dict[str, Any]:
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": list(options)}
 
 
-def _bind(mount: Mount) -> dict[str, Any]:
+def render_bind(mount: Mount) -> dict[str, Any]:
+    """An entry of the configuration's `mounts`."""
     # rro, not ro: a file system mounted below the source would else stay writable (security D16).
     options = ["rbind", "nosuid", "nodev", "rprivate", "rw" if mount.writable else "rro"]
     if not mount.executable:

@@ -1,11 +1,25 @@
 """The configuration of a sandbox: what a tenant must not get stands in it for every input."""
 
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hostel.agent.image import Image
+from hostel.agent.installation import Installation
+from hostel.agent.launch import Launcher
 from hostel.agent.oci import Container, Mount, render_config
+from hostel.agent.sandbox import RunSpec
 from hostel.agent.seccomp import render_profile
-from hostel.wire.website import Limits
+from hostel.agent.tenant import Tenant, TenantRecord
+from hostel.wire.config import Config, SitesConfig
+from hostel.wire.paths import Paths
+from hostel.wire.website import Limits, TenantLimits, Version, WebsiteSpec
+
+INSTALLATION = Installation(id="1a2b3c4d", uid_base=1_879_048_192, subnet="10.200.0.0/16")
 
 
 def container(**changes: object) -> Container:
@@ -76,3 +90,44 @@ def test_the_seccomp_profile_allows_by_name_and_nothing_dangerous() -> None:
     assert not allowed & FORBIDDEN
     (clone,) = [rule for rule in profile["syscalls"] if rule["names"] == ["clone"]]
     assert clone["args"][0]["value"] & 0x10000000  # CLONE_NEWUSER is among the flags that must be clear
+
+
+# -- security D17: whatever names there are, no mount starts or ends where a tenant decides what lies there
+
+LABEL = st.from_regex(r"[a-z][a-z0-9]{0,20}", fullmatch=True)
+SITE = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9-]{0,20}[A-Za-z0-9])?", fullmatch=True)
+ROOT = Path("/srv/platform")
+
+
+def bind_mounts(spec: RunSpec) -> list[dict[str, Any]]:
+    config = render_config(container(mounts=spec.mounts, argv=spec.argv, environment=spec.environment, cwd=spec.cwd))
+    return [mount for mount in config["mounts"] if mount["type"] == "bind"]
+
+
+@given(name=LABEL, label=SITE, command=st.text(max_size=50), number=st.integers(16, 65_535), terminal=st.booleans())
+def test_d17_no_mount_begins_or_ends_below_what_a_tenant_can_write(
+    tmp_path_factory: pytest.TempPathFactory, name: str, label: str, command: str, number: int, terminal: bool
+) -> None:
+    paths = Paths(tmp_path_factory.getbasetemp() / "d17")
+    config = Config(sites=SitesConfig(domain="hostel.localhost"))
+    image = Image(usr_local=ROOT / "images/local", etc=ROOT / "images/etc", interpreters=())
+    record = TenantRecord(name=name, number=number, version=Version(epoch=1, revision=1), limits=TenantLimits())
+    tenant = Tenant(record, paths, INSTALLATION, paths.homes / name)
+    launcher = Launcher(config=config, paths=paths, image=image)
+    domain = f"{label}-{name}.{config.sites.domain}"
+    website = WebsiteSpec(
+        domain_name=domain, tenant=name, version=Version(epoch=1, revision=1), enabled=True, command=command
+    )
+    for spec in (launcher.website(website, tenant), launcher.command(tenant, (command,), Limits(), terminal=terminal)):
+        mounts = bind_mounts(spec)
+        writable = [mount["source"] for mount in mounts if "rw" in mount["options"]]
+        own_sockets = str(tenant.socket_directory / spec.run)
+        assert set(writable) <= {str(tenant.home), own_sockets}
+        for mount in mounts:
+            assert mount["source"] == os.path.normpath(mount["source"])
+            assert mount["destination"] == os.path.normpath(mount["destination"])
+            assert not mount["source"].startswith((f"{tenant.home}/", f"{own_sockets}/"))
+            assert not mount["destination"].startswith((f"/home/{name}/", "/tmp/", "/var/tmp/", "/dev/shm/"))
+            is_of_all = mount["source"].startswith(("/usr", str(ROOT)))
+            is_of_tenant = {name, str(number), spec.run} & set(Path(mount["source"]).parts)
+            assert is_of_all or is_of_tenant, "another tenant's"
