@@ -41,7 +41,7 @@ class Launcher:
         run = new_run()
         is_panel = spec.tenant == SYSTEM_TENANT
         socket_directory = f"/var/sockets/{spec.domain_name}"
-        environment = self._environment(tenant, is_panel=is_panel)
+        environment = self._environment(tenant, is_panel=is_panel) | dict(spec.environment)
         environment["DOMAIN_SOCKET"] = f"{socket_directory}/app.sock"
         if spec.expose_token and tenant.record.api_token:
             environment["API_TOKEN"] = tenant.record.api_token

@@ -34,6 +34,7 @@ from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, w
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
 from hostel.wire.config import Config
+from hostel.wire.environment import check_environment
 from hostel.wire.errors import (
     DomainTaken,
     HostelError,
@@ -208,6 +209,7 @@ class Node:
         if spec.domain_name.lower() != domain or canonical_domain(domain) != domain:
             raise MalformedMessage("domain_name: does not belong to this address")
         check_command(spec.command)
+        check_environment(spec.environment)
         _check_limits(spec.limits)
         _check_times(spec)
         tenant = self.tenants.get(spec.tenant)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import files
+from hostel.panel.api import environment, files
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -25,6 +25,9 @@ urlpatterns = [
     path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),
     path(_FILES + "path/<path:path>/", files.FilePath.as_view(), name="files"),
     path(_FILES + "tree/", files.FileTree.as_view(), name="tree"),
+    path(_WEBSITES + "<str:domain_name>/environment/", environment.Environment.as_view(), name="environment"),
+    path(_WEBSITES + "<str:domain_name>/environment/import/", environment.Import.as_view(), name="environment_import"),
+    path(_WEBSITES + "<str:domain_name>/environment/<str:name>/", environment.One.as_view(), name="variable"),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

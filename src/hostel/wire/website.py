@@ -1,6 +1,7 @@
 """What the panel wants of a website or a tenant, and what the agent reports back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NewType
 
@@ -64,6 +65,7 @@ class WebsiteSpec:
     enabled: bool
     command: str
     reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
+    environment: Mapping[str, str] = field(default_factory=dict)  # of the next run; see wire/environment.py
     expose_token: bool = False  # API_TOKEN in the site's environment
     start_deadline_s: float = 60.0
     drain_s: float = 30.0  # how long plain requests of the old run may still take after a switch

@@ -25,7 +25,11 @@ def row_of(name: str) -> list[str]:
 
 def test_every_call_is_there():
     for path, verbs in SchemaGenerator().get_schema(public=True)["paths"].items():
-        call = path.removeprefix("/api/v1/user/{username}/").replace("{domain_name}", "<domain>")
+        call = (
+            path.removeprefix("/api/v1/user/{username}/")
+            .replace("{domain_name}", "<domain>")
+            .replace("{name}", "<name>")
+        )
         for verb in verbs:
             if call.startswith("websites/"):
                 assert f"`{verb.upper()} {call}`" in REFERENCE

@@ -157,6 +157,70 @@ delete_website = extend_schema(
     responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
 )
 
+_NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="The variable's name.")
+_VARIABLE = {"name": "DEBUG", "value": "1", "is_secret": False}
+_SECRET = {"name": "SECRET_KEY", "value": None, "is_secret": True}
+_SHOWN_VARIABLE = OpenApiResponse(
+    shapes.VariableShown,
+    examples=[OpenApiExample("Plain", value=_VARIABLE), OpenApiExample("Secret", value=_SECRET)],
+)
+_WRONG_VARIABLE = _invalid({"name": ["HOME is set by the platform; choose another name."]})
+_IN_ENVIRONMENT: dict[str, Any] = {"tags": ["environment"], "parameters": [_USERNAME, _DOMAIN]}
+_OF_VARIABLE: dict[str, Any] = {"tags": ["environment"], "parameters": [_USERNAME, _DOMAIN, _NAME]}
+
+list_environment = extend_schema(
+    operation_id="environment_list",
+    summary="List the environment variables of a website",
+    responses={200: shapes.VariableShown(many=True), **_REFUSALS, **_NOT_FOUND},
+    **_IN_ENVIRONMENT,
+)
+
+create_variable = extend_schema(
+    operation_id="environment_create",
+    summary="Set a variable",
+    description="For the next run: what serves goes on with the variables it has until a reload.",
+    request=shapes.VariableCreation,
+    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    **_IN_ENVIRONMENT,
+)
+
+get_variable = extend_schema(
+    operation_id="environment_get",
+    summary="Show a variable",
+    responses={200: _SHOWN_VARIABLE, **_REFUSALS, **_NOT_FOUND},
+    **_OF_VARIABLE,
+)
+
+put_variable = extend_schema(
+    operation_id="environment_put",
+    summary="Set a variable",
+    request=shapes.VariableChange,
+    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    **_OF_VARIABLE,
+)
+
+delete_variable = extend_schema(
+    operation_id="environment_delete",
+    summary="Remove a variable",
+    responses={204: OpenApiResponse(description="Removed"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    **_OF_VARIABLE,
+)
+
+import_environment = extend_schema(
+    operation_id="environment_import",
+    summary="Set the variables of a `.env` file",
+    description="All of them, or none: a line that cannot be read is named. `$NAME` in a value stays as it is.",
+    request=shapes.FileImport,
+    responses={
+        200: shapes.VariableShown(many=True),
+        **_invalid({"content": ["Line 3 cannot be read: expected NAME=value."]}),
+        **_REFUSALS,
+        **_NOT_FOUND,
+        **_NOT_STORED,
+    },
+    **_IN_ENVIRONMENT,
+)
+
 _PATH = OpenApiParameter("path", str, OpenApiParameter.PATH, description="Absolute, in your home or in `/var/log`.")
 _NO_FILE = {404: _error("There is no such file or directory", "No such file or directory: /home/xanthippe/x")}
 _LISTING = {

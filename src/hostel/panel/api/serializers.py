@@ -10,6 +10,7 @@ from rest_framework import serializers
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
+from hostel.wire.environment import InvalidVariable, check_name, check_value
 from hostel.wire.errors import Reason
 from hostel.wire.names import InvalidName, canonical_domain, check_command, check_user_domain
 from hostel.wire.website import Phase, ReloadStrategy, State
@@ -145,6 +146,42 @@ class WebsiteChange(serializers.Serializer[Any]):
                 "The domain of a website cannot be changed. Delete it and create another one.", code="immutable"
             )
         return domain_name
+
+
+def checked_variable_name(name: str) -> str:
+    try:
+        return check_name(name)
+    except InvalidVariable as error:
+        raise serializers.ValidationError(str(error), code=error.code) from error
+
+
+class VariableChange(serializers.Serializer[Any]):
+    value = serializers.CharField(allow_blank=True, trim_whitespace=False)
+    is_secret = Switch(required=False, help_text="Never shown again. Default: as it was, or false.")
+
+    def validate_value(self, value: str) -> str:
+        try:
+            return check_value(value)
+        except InvalidVariable as error:
+            raise serializers.ValidationError(str(error), code=error.code) from error
+
+
+class VariableCreation(VariableChange):
+    name = serializers.CharField()
+
+    def validate_name(self, name: str) -> str:
+        return checked_variable_name(name)
+
+
+class FileImport(serializers.Serializer[Any]):
+    content = serializers.CharField(trim_whitespace=False, help_text="The text of a `.env` file.")
+    is_secret = Switch(required=False, help_text="Of all of them. Default: as each was, or false.")
+
+
+class VariableShown(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    value = serializers.CharField(allow_null=True, help_text="`null`: it is secret.")
+    is_secret = serializers.BooleanField()
 
 
 class FileSent(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ import structlog
 from hostel.panel import agent
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, condition_of, unreported
-from hostel.panel.websites.models import DomainExists, Website
+from hostel.panel.websites.models import DomainExists, Variable, Website
 from hostel.wire.errors import DomainTaken, HostelError, StaleSpec, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
 from hostel.wire.website import WebsiteReport
@@ -39,6 +39,14 @@ def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
         return look_at(website)
     log.info("website changed", website=website.canonical_name, revision=website.revision)
     return _deploy(website)
+
+
+def change_environment(website: Website, changes: Mapping[str, Variable | None]) -> None:
+    """Variables for the next run: what serves goes on with those it has. Raises InvalidVariable or DoesNotExist."""
+    if website.change_environment(changes):
+        names = ", ".join(sorted(changes))
+        log.info("environment changed", website=website.canonical_name, revision=website.revision, names=names)
+        _deploy(website)
 
 
 def delete(website: Website) -> None:

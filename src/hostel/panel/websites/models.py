@@ -1,12 +1,14 @@
 """Websites as their owners want them. How they really are, the agent knows: see `condition.py`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
+from hostel.wire.environment import check_environment
 from hostel.wire.errors import Refusal, TooManyWebsites
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
@@ -30,6 +32,14 @@ SETTINGS: dict[str, type] = {
     "expose_token": bool,
 }
 CHANGEABLE = ("enabled", "command", *SETTINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """An environment variable. A secret one is never shown again."""
+
+    value: str
+    is_secret: bool = False
 
 
 class DomainExists(Refusal):
@@ -99,6 +109,8 @@ class Website(models.Model):
     always_on = models.BooleanField(default=False, db_default=False)
     expose_token = models.BooleanField(default=False, db_default=False)
 
+    environment = models.JSONField(default=dict, db_default={})  # name: {"value": ..., "is_secret": ...}
+
     objects = WebsiteQuerySet.as_manager()
 
     class Meta:
@@ -124,6 +136,31 @@ class Website(models.Model):
             self.save(update_fields=[*different, "revision"])
         return True
 
+    def change_environment(self, changes: Mapping[str, Variable | None]) -> bool:
+        """Set variables, and remove those that are None. Returns False where nothing differs.
+
+        Raises InvalidVariable, or DoesNotExist where the website was deleted meanwhile.
+        """
+        with transaction.atomic():
+            self.refresh_from_db(fields=["environment", "revision"])
+            variables = dict(self.variables)
+            for name, variable in changes.items():
+                if variable is None:
+                    variables.pop(name, None)
+                else:
+                    variables[name] = variable
+            if variables == self.variables:
+                return False
+            check_environment({name: variable.value for name, variable in variables.items()})
+            self.environment = {name: asdict(variable) for name, variable in sorted(variables.items())}
+            self.revision = advance().revision
+            self.save(update_fields=["environment", "revision"])
+        return True
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        return {name: Variable(**fields) for name, fields in self.environment.items()}
+
     def remove(self) -> WireTombstone:
         """Raises DoesNotExist where somebody was faster: a second tombstone could hit a website made since."""
         with transaction.atomic():
@@ -143,6 +180,7 @@ class Website(models.Model):
             version=Version(epoch=epoch, revision=self.revision),
             enabled=self.enabled,
             command=self.command,
+            environment={name: variable.value for name, variable in self.variables.items()},
             limits=self.owner.plan.site(),
             traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
