@@ -102,6 +102,7 @@ class Request:
     line: str
     headers: dict[str, str]  # names in lower case
     body: bytes
+    lines: tuple[str, ...] = ()  # of the headers, as they came
 
 
 @dataclass(slots=True)
@@ -149,7 +150,7 @@ class Upstream:
         line, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (text.partition(":") for text in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        return Request(line=line, headers=headers, body=body)
+        return Request(line=line, headers=headers, body=body, lines=tuple(lines))
 
 
 def answer(text: str, *extra: str, status: str = "200 OK") -> bytes:

@@ -18,7 +18,10 @@ local function is_misdirected(domain)
 end
 
 local function access(is_https)
-    if http_version() < 1.0 then
+    local version = http_version()
+    if not version then -- HTTP/1.2, say
+        return pages.answer("unsupported_version")
+    elseif version < 1.0 then
         return ngx.exit(CLOSE)
     end
     local domain = var.host -- lower case, without port and trailing dot
