@@ -138,7 +138,9 @@ def test_the_hold_clock_starts_anew_when_the_site_s_own_start_begins(edge: Runni
     assert time.monotonic() - began >= 1.2
 
 
-@pytest.mark.parametrize(("state", "status"), [("failed", 502), ("disabled", 503), ("deleted", 404)])
+@pytest.mark.parametrize(
+    ("state", "status"), [("failed", 502), ("disabled", 503), ("suspended", 503), ("deleted", 404)]
+)
 def test_a_held_request_learns_that_its_website_will_not_come(
     edge: RunningEdge, agent: Upstream, state: str, status: int
 ) -> None:

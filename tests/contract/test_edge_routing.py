@@ -27,6 +27,7 @@ ALICE = f"alice.{DOMAIN}"
 PAGES = {
     "failed": (502, "Something went wrong"),
     "disabled": (503, "This website is disabled"),
+    "suspended": (503, "This account is suspended"),
     "deleted": (404, "Coming Soon!"),
 }
 

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from hostel.agent.doctor import check_machine
 from hostel.agent.doors import DoorRequest
 from hostel.agent.node import Node
+from hostel.agent.usage import read_usage
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
 from hostel.wire.report import AgentChecks, Health, TenantReports, WebsiteReports
@@ -26,7 +27,7 @@ WAIT_LIMIT_S = 120.0
 
 
 def panel_app(node: Node) -> Starlette:
-    """What the panel may ask: tenants and websites. Nothing of the panel's own website."""
+    """What the panel may ask: tenants and websites. Nothing of the panel's own website, or of what is in homes."""
 
     async def put_tenant(request: Request) -> Response:
         spec = parse(TenantSpec, await _json(request))
@@ -89,7 +90,11 @@ class _Relayed(Response):
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._node.doors.ask(self._node.user(self._tenant), self._asked) as answer:
+        tenant = self._node.user(self._tenant)
+        if self._asked.body is not None:
+            self._node.disk.check(tenant.name, tenant.record.limits.disk_bytes)
+            self._node.disk.measure_soon(tenant.name)
+        async with self._node.doors.ask(tenant, self._asked) as answer:
             left = answer.length
             headers = [(b"content-length", str(left).encode())] if answer.kind else []
             headers += [(b"content-type", answer.kind.encode())] if answer.kind else []
@@ -116,15 +121,15 @@ def root_app(node: Node) -> Starlette:
     async def health(_: Request) -> Response:
         return _answer(Health(panel=node.panel.report().state, installation=node.installation.id))
 
-    async def tenants(_: Request) -> Response:
-        return _answer(TenantReports(tenants=node.tenant_reports()))
+    async def usage(_: Request) -> Response:
+        return _answer(await read_usage(node))
 
     async def exec_(request: Request) -> Response:
         asked = parse(ExecRequest, await _json(request))
         return _answer(await node.prepare_command(request.path_params["name"], asked))
 
     async def discard(request: Request) -> Response:
-        await node.discard_command(RunId(request.path_params["run"]))
+        await node.commands.discard(RunId(request.path_params["run"]))
         return JSONResponse({})
 
     async def doctor(_: Request) -> Response:
@@ -132,7 +137,7 @@ def root_app(node: Node) -> Starlette:
 
     return _app(
         Route("/health", health),
-        Route("/tenants", tenants),
+        Route("/usage", usage),
         Route("/tenants/{name}/exec", exec_, methods=["POST"]),
         Route("/runs/{run}", discard, methods=["DELETE"]),
         Route("/doctor", doctor),
@@ -147,7 +152,10 @@ def _report_routes(node: Node) -> list[Route]:
     async def many(request: Request) -> Response:
         return _answer(WebsiteReports(websites=node.reports(request.query_params.get("tenant"))))
 
-    return [Route("/websites", many), Route("/websites/{domain}", one)]
+    async def tenants(_: Request) -> Response:
+        return _answer(TenantReports(tenants=node.tenant_reports()))
+
+    return [Route("/websites", many), Route("/websites/{domain}", one), Route("/tenants", tenants)]
 
 
 def _app(*routes: Route) -> Starlette:

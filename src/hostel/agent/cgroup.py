@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.wire.website import Limits
@@ -16,10 +17,10 @@ from hostel.wire.website import Limits
 ROOT = Path("/sys/fs/cgroup")
 CPU_PERIOD_US = 100_000
 _V1_CONTROLLERS = ("memory", "pids", "cpu")
-# All tenants together, against anything else on the machine that wants the processor or the disk at the same time: a
-# fifth of what one service gets (100), or on version 1, where services have no group, one process (1024).
-_TENANTS_WEIGHT = 20
-_TENANTS_SHARES = 205
+# All tenants together, against anything else on the machine that wants the processor or the disk at the same time: half
+# of what one service gets (100), or on version 1, where services have no group, one process (1024).
+_TENANTS_WEIGHT = 50
+_TENANTS_SHARES = 512
 
 
 def is_unified() -> bool:
@@ -186,6 +187,42 @@ def oom_kills(path: str) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counters:
+    """Of a tenant's cgroup, with all below it; zeros where there is none yet."""
+
+    cpu_s: float  # since it was made
+    memory_bytes: int  # without files that the kernel could drop at once
+    processes: int
+
+
+def read_counters(path: str) -> Counters:
+    if is_unified():
+        cpu_s = _stat(_directory("", path) / "cpu.stat", "usage_usec") / 1e6
+        used, inactive = _directory("", path) / "memory.current", "inactive_file"
+    else:
+        cpu_s = _number(_directory("cpuacct", path) / "cpuacct.usage") / 1e9
+        used, inactive = _directory("memory", path) / "memory.usage_in_bytes", "total_inactive_file"
+    processes = _number(_directory("" if is_unified() else "pids", path) / "pids.current")
+    memory_bytes = max(0, _number(used) - _stat(used.with_name("memory.stat"), inactive))
+    return Counters(cpu_s=cpu_s, memory_bytes=memory_bytes, processes=processes)
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text())
+    except FileNotFoundError:
+        return 0
+
+
+def _stat(file: Path, key: str) -> int:
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{key} ")), 0)
 
 
 def fork_refusals(path: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hostel.agent import network
+from hostel.agent.disk import QUOTA_OPTIONS, find_mount
 from hostel.agent.records import find_unreadable
 from hostel.wire.report import AgentCheck
 from hostel.wire.website import State
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
 async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
     """All checks, each of which says what to do when it is not ok."""
-    checks: tuple[Callable[[Node], AgentCheck], ...] = (_panel, _rules, _forwarding, _logs, _resolvers, _uids)
+    checks: tuple[Callable[[Node], AgentCheck], ...] = (
+        _panel,
+        _rules,
+        _forwarding,
+        _logs,
+        _resolvers,
+        _uids,
+        _quotas,
+        _panel_disk,
+    )
     gates = tuple(result.as_check() for result in await node.gates.try_all())
     looked_at = [await asyncio.to_thread(check, node) for check in checks]
     return (*gates, *looked_at, *await asyncio.to_thread(lambda: [*_records(node), *_wanted_state(node)]))
@@ -88,6 +98,40 @@ def _uids(node: "Node") -> AgentCheck:
         ok=left > 100,
         message=f"{left} users can still be added",
         hint="uids are never used twice: move to a new installation",
+    )
+
+
+def _quotas(node: "Node") -> AgentCheck:
+    """Homes are measured from outside: on any file system, and on any it is weaker than a quota."""
+    kind, options = find_mount(node.paths.homes)
+    over = [
+        tenant.name
+        for tenant in node.users()
+        if node.disk.describe_excess(tenant.name, tenant.record.limits.disk_bytes)
+    ]
+    quotas = sorted(options & QUOTA_OPTIONS)
+    set_by_hand = f"; it has quotas ({', '.join(quotas)}), which Hostel does not set" if quotas else ""
+    named = f"; over it: {', '.join(over)}" if over else ""
+    return AgentCheck(
+        name="disk limits",
+        ok=False,
+        is_grave=False,
+        message=f"measured, not enforced: homes lie on {kind}{set_by_hand}{named}",
+        hint="a user can fill the disk between two measurements. Put homes on a file system of their own, mounted with "
+        "usrquota, and set a quota for each user's uid with setquota(8)",
+    )
+
+
+def _panel_disk(node: "Node") -> AgentCheck:
+    is_shared = node.paths.homes.stat().st_dev == node.paths.panel.stat().st_dev
+    return AgentCheck(
+        name="platform's disk",
+        ok=not is_shared,
+        is_grave=False,
+        message="the panel's database shares its file system with users' homes"
+        if is_shared
+        else "users' homes cannot fill the file system of the panel's database",
+        hint=f"mount another file system at {node.paths.homes}: a user who fills it then stops nobody's account",
     )
 
 

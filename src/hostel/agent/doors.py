@@ -19,7 +19,7 @@ from hostel.agent.gates import Gates
 from hostel.agent.launch import Launcher
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.tenant import Tenant
-from hostel.wire.errors import FilesUnreachable, UnknownTenant
+from hostel.wire.errors import AccountSuspended, FilesUnreachable, UnknownTenant
 
 log = structlog.get_logger()
 
@@ -109,6 +109,8 @@ class Doors:
                 return found
             if tenant.is_leaving:
                 raise UnknownTenant
+            if tenant.is_suspended:
+                raise AccountSuspended
             await tenant.ensure()
             await self._gates.require(tenant.socket_directory)
             sandbox = await self._sandboxes.start(self._launcher.door(tenant), tenant)

@@ -17,6 +17,8 @@ from dataclasses import fields
 import structlog
 
 from hostel.agent import cgroup, network, sockets
+from hostel.agent.commands import Commands
+from hostel.agent.disk import Disk
 from hostel.agent.doors import Doors
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
@@ -29,19 +31,19 @@ from hostel.agent.publication import Publication
 from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
-from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, write_record
+from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
 from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
 from hostel.wire.config import Config
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import (
+    AccountSuspended,
     DomainTaken,
     HostelError,
     MalformedMessage,
     StaleSpec,
     StillEnding,
-    TooManyConsoles,
     UnknownTenant,
     UnknownWebsite,
     WebsiteDisabled,
@@ -74,7 +76,7 @@ LIMIT_CEILING = 1 << 50
 CONNECTIONS_CEILING = 60_000  # a tenant has one address
 TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
-_STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
+_SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
 
 
 class Node:
@@ -88,8 +90,10 @@ class Node:
         self.websites: dict[str, Website] = {}
         self._parts = parts
         parts.gates.mend, parts.gates.on_open = self._mend_rules, self.retry_refused
+        self.edge = parts.publication.edge
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._commands: dict[RunId, tuple[Tenant, float]] = {}
+        self.disk = Disk(paths.homes)
+        self.commands = Commands(parts.launcher, parts.sandboxes, parts.gates, self.disk)
         self.doors = Doors(parts.launcher, parts.sandboxes, parts.gates)
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
@@ -137,10 +141,12 @@ class Node:
             tenant = self.tenants.get(spec.name)
             if tenant is not None:
                 if spec.version >= tenant.record.version:
-                    is_rule_due = spec.limits.connections != tenant.record.limits.connections
+                    before = tenant.record
                     tenant.update(spec)
-                    if is_rule_due:
+                    if spec.limits.connections != before.limits.connections:
                         await self._load_rules()
+                    if spec.suspended or before.suspended:
+                        await self._heed_suspension(tenant)
                 return
             self._refuse_if_deleted(spec.name, spec.version)
             number, self.installation = take_number(self.paths, self.installation)
@@ -149,6 +155,7 @@ class Node:
                 number=number,
                 version=spec.version,
                 limits=spec.limits,
+                suspended=spec.suspended,
                 api_token=spec.api_token or "",
             )
             write_record(self.paths, record)
@@ -156,6 +163,18 @@ class Node:
             self.tenants[spec.name] = self._tenant(record)
             if spec.limits.connections != self.config.limits.user_connections:
                 await self._load_rules()
+
+    async def _heed_suspension(self, tenant: Tenant) -> None:
+        """Suspended: end all that runs, visitors being told first. Resumed: websites come back. Idempotent."""
+        websites = [site for site in self.websites.values() if site.tenant is tenant]
+        told = [site.settle(site.heed_suspension(), wait_s=_SUSPENSION_PUBLISH_S) for site in websites]
+        await asyncio.gather(*told)
+        if not tenant.is_suspended:
+            return
+        runs = [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup)]
+        await asyncio.to_thread(cgroup.terminate, runs, grace_s=_SUSPENSION_GRACE_S)
+        await self.commands.discard_all(tenant)
+        log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
         """End everything of a tenant, move home and logs to the backups, free its domains. Idempotent."""
@@ -170,8 +189,7 @@ class Node:
             websites = [site for site in self.websites.values() if site.tenant is tenant]
             await asyncio.gather(*(self._delete_website(website) for website in websites))
             await asyncio.gather(*(website.retired() for website in websites))
-            for run in [run for run, (owner, _) in self._commands.items() if owner is tenant]:
-                await self.discard_command(run)
+            await self.commands.discard_all(tenant)
             await self.doors.close(tenant)
             await asyncio.to_thread(tenant.release)
             failpoint.reach("node.delete_tenant.released")
@@ -179,14 +197,15 @@ class Node:
             failpoint.reach("node.delete_tenant.moved")
             (self.paths.tenants / f"{tenant.name}.json").unlink(missing_ok=True)
             del self.tenants[tombstone.name]
+            self.disk.forget(tombstone.name)
 
     def _back_up(self, tenant: Tenant) -> None:
-        """Out of reach of whoever gets the name next. Renamed, so that nothing of the tenant's is followed or read."""
+        """Out of reach of whoever gets the name next."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        place = self.paths.backups / f"{tenant.name}-{tenant.record.number}-{stamp}"
-        for directory, target in ((tenant.home, place), (tenant.log_directory, place.with_name(f"{place.name}-logs"))):
+        name = f"{tenant.name}-{tenant.record.number}-{stamp}"
+        for directory, target in ((tenant.home, name), (tenant.log_directory, f"{name}-logs")):
             if directory.exists():
-                os.rename(directory, target)
+                set_aside(directory, self.paths.backups / target)
 
     def user(self, name: str) -> Tenant:
         """Raises UnknownTenant, also for the platform's own."""
@@ -196,15 +215,24 @@ class Node:
         return tenant
 
     def tenant_reports(self) -> tuple[TenantReport, ...]:
-        users = [tenant for name, tenant in sorted(self.tenants.items()) if name != SYSTEM_TENANT]
-        return tuple(TenantReport(name=each.name, uid=each.uid, home=str(each.home)) for each in users)
+        return tuple(
+            TenantReport(name=each.name, uid=each.uid, home=str(each.home), disk=self.disk.find(each.name))
+            for each in self.users()
+        )
+
+    def users(self) -> list[Tenant]:
+        """All tenants but the panel's, by name."""
+        return [tenant for name, tenant in sorted(self.tenants.items()) if name != SYSTEM_TENANT]
 
     # -- websites
 
-    async def put_website(self, domain: str, spec: WebsiteSpec, *, wait_s: float) -> WebsiteReport:
+    async def put_website(
+        self, domain: str, spec: WebsiteSpec, *, wait_s: float, is_asked_for: bool = True
+    ) -> WebsiteReport:
         """Bring one website to `spec`; answers when that is done or has failed, or after `wait_s`.
 
-        Raises StillEnding when a website of that domain was deleted and is not gone yet.
+        Raises StillEnding when a website of that domain was deleted and is not gone yet, and DiskLimitReached for a new
+        website that a user asks for whose home is too full.
         """
         if spec.domain_name.lower() != domain or canonical_domain(domain) != domain:
             raise MalformedMessage("domain_name: does not belong to this address")
@@ -221,6 +249,8 @@ class Node:
             website = self.websites.get(domain)
         if website is None:
             self._refuse_if_deleted(domain, spec.version)
+            if is_asked_for:
+                self.disk.check(tenant.name, tenant.record.limits.disk_bytes)
             phase = Phase.STARTING if spec.enabled else Phase.DONE
             record = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=phase))
             write_website(self.paths, record)
@@ -232,6 +262,7 @@ class Node:
             raise DomainTaken
         else:
             ticket = website.want(spec)
+        self.disk.measure_soon(tenant.name)
         return await self._settled(website, ticket, wait_s=wait_s)
 
     async def delete_website(self, domain: str, tombstone: Tombstone) -> None:
@@ -248,6 +279,8 @@ class Node:
         website = self._website(domain)
         if website.is_deleted or website.spec.tenant == SYSTEM_TENANT:
             raise UnknownWebsite
+        if website.tenant.is_suspended:
+            raise AccountSuspended
         if not website.spec.enabled:
             raise WebsiteDisabled
         return await self._settled(website, website.reload(), wait_s=wait_s)
@@ -281,46 +314,11 @@ class Node:
     # -- commands of root's command line
 
     async def prepare_command(self, name: str, request: ExecRequest) -> ExecPlan:
-        """A sandbox for one command of a tenant's; whoever asked runs it, then calls `discard_command`."""
+        """See `Commands.prepare`. Raises UnknownTenant."""
         tenant = self.tenants.get(name)
         if tenant is None or tenant.is_leaving:
             raise UnknownTenant(f"There is no user {name!r}; `hostel user list` shows who there is.")
-        if not request.argv:
-            raise MalformedMessage("argv: expected a command")
-        await tenant.ensure()
-        if name != SYSTEM_TENANT:
-            await self.gates.require(tenant.socket_directory)
-        self._check_consoles(tenant)
-        spec = self._parts.launcher.command(tenant, request.argv, tenant.record.limits, terminal=request.terminal)
-        self._commands[spec.run] = (tenant, time.monotonic())
-        try:
-            argv = await self._parts.sandboxes.prepare_foreground(spec, tenant, terminal=request.terminal)
-        except BaseException:
-            await self.discard_command(spec.run)
-            raise
-        return ExecPlan(run=spec.run, argv=argv)
-
-    def _check_consoles(self, tenant: Tenant) -> None:
-        """Raises TooManyConsoles. The panel's own commands are nobody's consoles."""
-        limit, name = tenant.record.limits.consoles, tenant.name
-        if name != SYSTEM_TENANT and sum(owner is tenant for owner, _ in self._commands.values()) >= limit:
-            raise TooManyConsoles(
-                f"{name} may have {limit} consoles open (limit `consoles`). Close one, or let the operator raise it: "
-                f"`hostel user limits {name} consoles=...`"
-            )
-
-    async def discard_command(self, run: RunId) -> None:
-        """Remove a command's sandbox, ending what still runs in it. Idempotent."""
-        found = self._commands.pop(run, None)
-        if found is not None:
-            await self._parts.sandboxes.discard(run, found[0])
-
-    async def discard_stale_commands(self) -> None:
-        """Remove the sandboxes of commands that have ended and whose command line is gone."""
-        now = time.monotonic()
-        for run, (tenant, since) in list(self._commands.items()):
-            if now - since > _STALE_COMMAND_S and not cgroup.processes(f"{tenant.cgroup}/{run}"):
-                await self.discard_command(run)
+        return await self.commands.prepare(tenant, request)
 
     # -- gates
 
@@ -347,8 +345,7 @@ class Node:
         Websites of unknown tenants are not named apart.
         """
         epoch = self.pulled.epoch
-        users = [tenant for _, tenant in sorted(self.tenants.items()) if tenant.name != SYSTEM_TENANT]
-        tenants = [tenant for tenant in users if tenant.record.version.epoch < epoch]
+        tenants = [tenant for tenant in self.users() if tenant.record.version.epoch < epoch]
         sites = [site for _, site in sorted(self.websites.items()) if site.spec.tenant != SYSTEM_TENANT]
         known = [site for site in sites if site.tenant not in tenants]
         return tenants, [site for site in known if site.spec.version.epoch < epoch]
@@ -370,7 +367,7 @@ class Node:
 
     async def _apply_website(self, spec: WebsiteSpec) -> None:
         with contextlib.suppress(StaleSpec):
-            await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0)
+            await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0, is_asked_for=False)
 
     def retry_limits(self) -> None:
         for tenant in self.tenants.values():
@@ -456,7 +453,7 @@ class Node:
         for run in self._surges.keys() - adopted.keys():  # it has ended: there is only one
             self.tenants[records[run].tenant].end_surge(self._surges.pop(run))
         failpoint.reach("node.restore.adopted")
-        known = set(adopted) | set(self._commands)
+        known = set(adopted) | self.commands.runs
         # Looked for before anything new is started, removed once visitors are served again.
         leftover_runs = self._parts.sandboxes.unknown(known)
         leftover_cgroups = self._unknown_cgroups(known)
@@ -505,7 +502,7 @@ class Node:
             if tenant is None:
                 continue
             if record.kind is Kind.COMMAND and cgroup.processes(f"{tenant.cgroup}/{record.run}"):
-                self._commands[record.run] = (tenant, time.monotonic())
+                self.commands.adopt(record.run, tenant)
             elif record.kind is Kind.WEBSITE:
                 with contextlib.suppress(ProcessLookupError):
                     adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)
@@ -531,8 +528,10 @@ class Node:
         self._tasks.pop(f"end {sandbox.run}", None)
 
     async def _clean(self, runs: list[RunId], cgroups: list[str]) -> None:
-        """Remove what an earlier agent left half made or half removed."""
+        """Remove what an earlier agent left half made, half removed or half suspended."""
         failpoint.reach("node.clean")
+        for tenant in [tenant for tenant in self.tenants.values() if tenant.is_suspended]:
+            await self._heed_suspension(tenant)
         await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
         for run in runs:
             for tenant in self.tenants.values():

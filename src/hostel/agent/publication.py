@@ -28,7 +28,7 @@ class Publication:
     """The one writer of routes of an installation."""
 
     def __init__(self, edge: Edge, config: Config) -> None:
-        self._edge = edge
+        self.edge = edge
         self._config = config
         self._serials = itertools.count(edge.last_serial() + 1)
 
@@ -75,7 +75,7 @@ class Publication:
         """The serial of what visitors meet now. Raises EdgeUnreachable."""
         for attempt in range(_TRIES):
             try:
-                return await self._edge.publish(record)
+                return await self.edge.publish(record)
             except EdgeUnreachable:
                 if attempt == _TRIES - 1:
                     raise
@@ -100,7 +100,7 @@ class Publication:
     async def _bound(self, run: RunId) -> Bound:
         """An edge that does not answer may still be serving: then something is in flight as far as anyone knows."""
         try:
-            return await self._edge.bound(run)
+            return await self.edge.bound(run)
         except EdgeUnreachable as error:
             log.warning("the edge does not say what is in flight", run=run, error=str(error))
             return Bound(plain=1, streaming=1)

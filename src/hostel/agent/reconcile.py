@@ -14,15 +14,15 @@ class Action(Enum):
     DEPLOY = auto()  # start a run; if one is serving, beside it, and switch
     NOTE_CRASH = auto()  # the serving run has ended by itself
     PUBLISH = auto()  # tell the edge what is so already
-    STOP = auto()  # disabled: show so, end the run
+    STOP = auto()  # disabled or suspended: show so, end the run
     REMOVE = auto()  # deleted: the same, and forget the website
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     is_deleted: bool
-    is_enabled: bool
-    is_stopped: bool  # visitors are shown that it is disabled, and nothing runs
+    is_enabled: bool  # and its tenant is not suspended
+    is_stopped: bool  # visitors are shown that it is off, and nothing runs
     has_run: bool
     run_has_ended: bool
     wants_run: bool  # a new run was asked for and not tried yet

@@ -4,6 +4,7 @@ Allocates what the panel must not choose (uid, paths, addresses). Knows nothing 
 """
 
 import asyncio
+import errno
 import grp
 import json
 import os
@@ -48,6 +49,7 @@ class TenantRecord:
     number: int
     version: Version
     limits: TenantLimits
+    suspended: bool = False
     api_token: str = ""
 
 
@@ -74,6 +76,10 @@ class Tenant:
     @property
     def name(self) -> str:
         return self.record.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.record.suspended
 
     @property
     def uid(self) -> int:
@@ -125,7 +131,9 @@ class Tenant:
     def update(self, spec: TenantSpec) -> None:
         """Take over a newer wanted state, durably, and apply its limits, but for that of connections: see `network`."""
         token = self.record.api_token if spec.api_token is None else spec.api_token
-        record = replace(self.record, version=spec.version, limits=spec.limits, api_token=token)
+        record = replace(
+            self.record, version=spec.version, limits=spec.limits, suspended=spec.suspended, api_token=token
+        )
         write_record(self._paths, record)
         self.record = record
         self._apply_limits()
@@ -142,6 +150,8 @@ class Tenant:
     def _apply_limits(self) -> None:
         limits = self.record.limits
         raised = replace(limits, memory_bytes=limits.memory_bytes + self._surge_bytes)
+        if self.is_suspended:
+            raised = replace(raised, pids=0)  # not a process more, whoever is just about to start one
         try:
             cgroup.ensure_tenant(self.cgroup, raised)
         except OSError as error:
@@ -209,6 +219,23 @@ def ensure_home(home: Path, *, uid: int) -> None:
     os.chown(new, uid, edge_gid())
     new.chmod(0o710)
     os.rename(new, home)
+
+
+def set_aside(directory: Path, target: Path) -> Path:
+    """Rename `directory` to `target`, so that nothing in it is followed or read; returns where it is then.
+
+    Where that is another file system: into `.removed` beside it, which only root can enter and no user can be named.
+    """
+    try:
+        os.rename(directory, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        aside = directory.with_name(".removed")
+        aside.mkdir(mode=0o700, exist_ok=True)
+        target = aside / target.name
+        os.rename(directory, target)
+    return target
 
 
 def _ensure_directory(directory: Path, *, mode: int, owner: tuple[int, int]) -> None:

@@ -192,7 +192,7 @@ class Website:
 
     def retry_refused(self) -> None:
         """Start what a closed gate refused."""
-        if self._is_refused and self.spec.enabled and self._runs_asked == self._runs_tried:
+        if self._is_refused and self._is_wanted and self._runs_asked == self._runs_tried:
             self._note_deploy(Phase.STARTING)
             self._ask_for_run(is_change=True)
 
@@ -200,6 +200,17 @@ class Website:
     def _is_refused(self) -> bool:
         failures = (self._failure, self.record.deploy.failure)
         return any(failure.reason is Reason.GATE_CLOSED for failure in failures if failure)
+
+    def heed_suspension(self) -> int:
+        """The tenant was suspended, or is so no more. Returns the ticket."""
+        self._interrupted.set()
+        if not self.tenant.is_suspended and self._is_stopped:
+            self._is_stopped = False
+            return self.restore(None)
+        if self._is_stopped:
+            self._enter(self._state_when_stopped())
+        self._is_route_due = True
+        return self._ask()
 
     def delete(self) -> None:
         self._is_deleted = True
@@ -238,9 +249,9 @@ class Website:
             self._take(sandbox)  # where the website is disabled it was being stopped, and the plan goes on with that
             if self.spec.enabled and phase is Phase.STARTING:
                 self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
-        elif not self.spec.enabled:
+        elif not self._is_wanted:
             self._is_stopped = True
-            self._enter(State.DISABLED)
+            self._enter(self._state_when_stopped())
         elif phase is Phase.STARTING:
             self._ask_for_run(is_change=True)
         elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on and not self._is_refused:
@@ -293,7 +304,7 @@ class Website:
     def _situation(self) -> Situation:
         return Situation(
             is_deleted=self._is_deleted,
-            is_enabled=self.spec.enabled,
+            is_enabled=self._is_wanted,
             is_stopped=self._is_stopped,
             has_run=self._serving is not None,
             run_has_ended=self._serving is not None and self._serving.exit.done(),
@@ -341,7 +352,7 @@ class Website:
         except Interrupted:
             # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
             self._is_change = self._is_change or is_change
-            if self._runs_tried == self._runs_asked and self.spec.enabled and not self._is_deleted:
+            if self._runs_tried == self._runs_asked and self._is_wanted and not self._is_deleted:
                 self._runs_asked += 1
         except RunFailed as failed:
             self._fail(failed.failure, should_retry=not is_change)
@@ -511,14 +522,19 @@ class Website:
             self._enter(State.FAILED)
 
     async def _stop(self) -> None:
-        await self._publish(RouteState.DISABLED)
+        is_suspended = self.tenant.is_suspended
+        await self._publish(RouteState.SUSPENDED if is_suspended else RouteState.DISABLED)
         failpoint.reach("website.stop.published")
-        self._drop_serving()
+        if self._is_wanted:  # again, meanwhile
+            self._is_route_due = True
+            return
+        self._drop_serving(should_forget=not is_suspended)
         failpoint.reach("website.stop.dropped")
         self._is_stopped, self._crashes, self._failure, self._retry_at = True, 0, None, None
         self._is_change, self._runs_tried = False, self._runs_asked
-        self._enter(State.DISABLED)
-        self._note_deploy(Phase.DONE)
+        self._enter(self._state_when_stopped())
+        if not is_suspended:
+            self._note_deploy(Phase.DONE)
 
     async def _remove(self) -> None:
         await self._publish(RouteState.DELETED)
@@ -551,8 +567,10 @@ class Website:
             await self._hold(_QUEUE_S)
         await self._unless_interrupted(self.retired())
 
-    def _drop_serving(self) -> None:
-        self._remember(replace(self.record, run=None))
+    def _drop_serving(self, *, should_forget: bool) -> None:
+        """The record keeps the run of a website that shall come back as it was."""
+        if should_forget:
+            self._remember(replace(self.record, run=None))
         before, self._serving = self._serving, None
         if before is not None:
             self.retire(before)
@@ -596,6 +614,13 @@ class Website:
             self._looking = None
 
     # -- bookkeeping
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self.spec.enabled and not self.tenant.is_suspended
+
+    def _state_when_stopped(self) -> State:
+        return State.SUSPENDED if self.tenant.is_suspended else State.DISABLED
 
     def _ask(self) -> int:
         self._asked += 1
@@ -648,6 +673,8 @@ class Website:
     def _current_route(self) -> RouteState:
         if self._serving is not None:
             return RouteState.RUNNING
+        if self.tenant.is_suspended:
+            return RouteState.SUSPENDED
         if not self.spec.enabled:
             return RouteState.DISABLED
         is_down_for_long = self._state is State.BACKING_OFF and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S

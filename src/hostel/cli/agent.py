@@ -10,7 +10,15 @@ from hostel.cli.errors import NotRoot
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import AgentUnreachable, HostelError, error_from_answer
 from hostel.wire.paths import Paths
-from hostel.wire.report import AgentCheck, AgentChecks, Health, TenantReport, TenantReports, WebsiteReports
+from hostel.wire.report import (
+    AgentCheck,
+    AgentChecks,
+    Health,
+    TenantReport,
+    TenantReports,
+    TenantUsages,
+    WebsiteReports,
+)
 from hostel.wire.website import ExecPlan, ExecRequest, RunId, WebsiteReport
 
 T = TypeVar("T")
@@ -37,6 +45,9 @@ class Agent:
 
     def tenants(self) -> tuple[TenantReport, ...]:
         return parse(TenantReports, self._call("GET", "/tenants")).tenants
+
+    def usage(self) -> TenantUsages:
+        return parse(TenantUsages, self._call("GET", "/usage"))
 
     def websites(self, *, tenant: str = "") -> tuple[WebsiteReport, ...]:
         params = {"tenant": tenant} if tenant else {}

@@ -19,6 +19,7 @@ from hostel.cli.up import DEFAULT_DOMAIN
 from hostel.wire.config import Config, SitesConfig, read_config
 from hostel.wire.errors import AgentUnreachable, ConfigError, HostelError
 from hostel.wire.paths import Paths
+from hostel.wire.report import AgentCheck
 
 COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILS: "bold red"}
 
@@ -86,7 +87,13 @@ def ask_agent(paths: Paths) -> Iterator[Check]:
         return
     yield ok("platform", f"runs, installation {health.installation}")
     for check in checks:
-        yield ok(check.name, check.message) if check.ok else fails(check.name, check.message, check.hint)
+        yield _as_shown(check)
+
+
+def _as_shown(check: AgentCheck) -> Check:
+    if check.ok:
+        return ok(check.name, check.message)
+    return (fails if check.is_grave else warning)(check.name, check.message, check.hint)
 
 
 def show(checks: list[Check]) -> None:

@@ -55,6 +55,8 @@ def run_in_sandbox(root: Path, tenant: str, argv: Sequence[str], *, stdio: Stdio
     try:
         plan = agent.prepare(tenant, ExecRequest(argv=tuple(argv), terminal=terminal))
         try:
+            if plan.notice:
+                say(f"warning: {plan.notice}")
             flush_python_output()
             program = shutil.which(plan.argv[0], path=SYSTEM_PATH) or plan.argv[0]
             return run_command([program, *plan.argv[1:]], stdio=stdio, terminal=terminal)

@@ -71,6 +71,25 @@ def limits(
 
 
 @app.command(cls=Command)
+def suspend(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="A note that `user list` shows.")] = "",
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Stop everything of a user: websites answer 503, consoles and processes end, tokens and log-ins are refused.
+
+    All data stays. It outlasts restarts and reboots; `hostel user resume` ends it.
+    """
+    raise typer.Exit(run_panel(root, "user", "suspend", name, f"--reason={reason}"))
+
+
+@app.command(cls=Command)
+def resume(name: NameArgument, root: RootOption = DEFAULT_ROOT) -> None:
+    """End a user's suspension: websites start with their first visitor, tokens and log-ins work again."""
+    raise typer.Exit(run_panel(root, "user", "resume", name))
+
+
+@app.command(cls=Command)
 def remove(
     name: NameArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,

@@ -26,6 +26,7 @@ COLOURS = {
     State.BACKING_OFF: "yellow",
     State.FAILED: "red",
     State.DISABLED: "dim",
+    State.SUSPENDED: "dim",
 }
 
 DomainArgument = Annotated[str, typer.Argument(metavar="DOMAIN", help="The website's domain.", show_default=False)]

@@ -15,7 +15,7 @@ from django.conf import settings
 
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import AgentUnreachable, FilesUnreachable, UnknownWebsite, error_from_answer
-from hostel.wire.report import WebsiteReports
+from hostel.wire.report import TenantReport, TenantReports, WebsiteReports
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
@@ -59,6 +59,10 @@ def find_website(canonical_name: str) -> WebsiteReport | None:
 
 def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
     return parse(WebsiteReports, _ask("GET", f"/websites?tenant={tenant}", deadline_s=_QUICK_S)).websites
+
+
+def list_tenants() -> tuple[TenantReport, ...]:
+    return parse(TenantReports, _ask("GET", "/tenants", deadline_s=_QUICK_S)).tenants
 
 
 def open_file(tenant: str, path: str) -> httpx.Response:

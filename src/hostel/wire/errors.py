@@ -120,6 +120,13 @@ class LimitReached(Refusal):
     status = 403
 
 
+class AccountSuspended(Refusal):
+    """This account is suspended by the operator; `hostel user resume` ends that."""
+
+    code = "account_suspended"
+    status = 403
+
+
 class TooManyWebsites(LimitReached):
     """The user has as many websites as the plan allows."""
 
@@ -130,6 +137,12 @@ class TooManyConsoles(LimitReached):
     """The user has as many consoles open as the plan allows."""
 
     code = "limit_consoles"
+
+
+class DiskLimitReached(LimitReached):
+    """The user's home holds more than the plan allows."""
+
+    code = "limit_disk"
 
 
 class ConfigError(Refusal):

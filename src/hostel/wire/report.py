@@ -14,15 +14,48 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUsage:
+    """What a home held when it was last measured."""
+
+    used_bytes: int
+    files: int  # directories and links among them
+    is_complete: bool = True  # False: at least so much
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TenantReport:
     name: str
     uid: int
     home: str
+    disk: DiskUsage | None = None  # None: not measured yet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantUsage:
+    """Counters of one tenant. `cpu_s` and `requests` only grow, or begin anew: differences are what they tell."""
+
+    name: str
+    is_suspended: bool
+    websites: int
+    running: int  # websites that have a run
+    cpu_s: float
+    memory_bytes: int  # without what the kernel can drop at once
+    processes: int
+    requests: int
+    disk: DiskUsage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantUsages:
+    """Agent → command line, `GET /usage`."""
+
+    at_s: float  # of a clock that only differences of mean something
+    tenants: tuple[TenantUsage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantReports:
-    """Agent → command line, `GET /tenants`."""
+    """Agent → panel and command line, `GET /tenants`."""
 
     tenants: tuple[TenantReport, ...] = ()
 
@@ -42,6 +75,7 @@ class AgentCheck:
     ok: bool
     message: str
     hint: str = ""
+    is_grave: bool = True  # False: not ok is a warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

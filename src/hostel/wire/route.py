@@ -11,6 +11,7 @@ class RouteState(StrEnum):
     HELD = "held"  # asleep, starting or being replaced: hold requests, ask the agent to wake it
     FAILED = "failed"  # "Something went wrong"
     DISABLED = "disabled"
+    SUSPENDED = "suspended"
     DELETED = "deleted"  # a tombstone; visitors see what an unknown name shows
 
 

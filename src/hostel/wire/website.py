@@ -86,6 +86,7 @@ class TenantSpec:
     name: str
     version: Version
     limits: TenantLimits = TenantLimits()
+    suspended: bool = False  # nothing of the tenant's runs, visitors are told so; all data stays
     api_token: str | None = None  # given once, when a token was made; "" forgets it; None leaves it as it is
 
 
@@ -98,6 +99,7 @@ class State(StrEnum):
     BACKING_OFF = "backing_off"
     FAILED = "failed"
     DISABLED = "disabled"
+    SUSPENDED = "suspended"  # with its user, by the operator
 
 
 class Phase(StrEnum):
@@ -184,3 +186,4 @@ class ExecPlan:
 
     run: RunId
     argv: tuple[str, ...]
+    notice: str = ""  # for the person at the terminal

@@ -94,6 +94,10 @@ class SmallAgent:
         specs = [spec for spec in self.websites.values() if spec.tenant == tenant]
         return {"websites": [to_jsonable(self.report(spec)) for spec in specs]}
 
+    async def list_tenants(self, request: Request) -> Any:
+        disk = {"used_bytes": 300 << 20, "files": 7}
+        return {"tenants": [{"name": name, "uid": 1, "home": "/", "disk": disk} for name in self.tenants]}
+
     def answering(self, verb: Callable[[Request], Any]) -> Callable[[Request], Any]:
         async def answer(request: Request) -> JSONResponse:
             self.calls.append(f"{request.method} {request.url.path}")
@@ -111,6 +115,7 @@ class SmallAgent:
             routes=[
                 Route("/tenants/{name}", self.answering(self.tenant), methods=["PUT", "DELETE"]),
                 Route("/websites", self.answering(self.list)),
+                Route("/tenants", self.answering(self.list_tenants)),
                 Route("/websites/{canonical}", self.answering(self.website), methods=["GET", "PUT", "DELETE"]),
                 Route("/websites/{canonical}/reload", self.answering(self.reload), methods=["POST"]),
             ]

@@ -11,6 +11,7 @@ from django.test import Client
 from hostel.panel.faults import storage_error
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Website
+from hostel.wire.errors import DiskLimitReached
 
 HOST = "www.hostel.localhost:8443"
 
@@ -203,6 +204,16 @@ def test_a_website_more_than_the_plan_allows_is_refused_and_leaves_nothing(owner
     assert other.create().status_code == 201
     owner.user.change_limits({"user_websites": 3})
     assert owner.create(domain="three-xanthippe.hostel.localhost").status_code == 201
+
+
+def test_a_website_refused_for_a_full_home_leaves_nothing(owner, agent):
+    agent.refusal = DiskLimitReached("The home holds 6000 MiB of 5120 (limit `disk_mb`).")
+    refused = owner.create()
+    assert (refused.status_code, refused.json()["code"]) == (403, "limit_disk")
+    assert "limit `disk_mb`" in refused.json()["detail"]
+    assert owner.user.websites.count() == 0
+    agent.refusal = None
+    assert owner.create().status_code == 201
 
 
 def test_plain_http_is_refused_in_words_and_never_redirected(owner):

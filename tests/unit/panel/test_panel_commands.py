@@ -17,6 +17,8 @@ from hostel.panel.accounts.models import ApiToken, User
 from hostel.panel.wanted.models import Tombstone
 from hostel.panel.websites.models import Website
 
+PASSWORD = "correct horse battery"
+
 
 def run(*argv, stdin="", monkeypatch=None):
     out, err = io.StringIO(), io.StringIO()
@@ -59,10 +61,16 @@ def test_users_are_listed_as_a_table_and_as_json(owner, other):
         ["xanthippe", "1", "yes"],
     ]
     rows = json.loads(run("user", "list", "--json")[0])
-    assert [(row["name"], row["websites"], row["has_token"]) for row in rows] == [
-        ("sokrates", 0, False),
-        ("xanthippe", 1, True),
+    assert [(row["name"], row["websites"], row["has_token"], row["disk_mb"]) for row in rows] == [
+        ("sokrates", 0, False, 300),
+        ("xanthippe", 1, True, 300),
     ]
+
+
+def test_without_the_agent_users_are_listed_without_what_it_knows(owner, agent_away):
+    out, err = run("user", "list")
+    assert "?/5120 MiB" in out
+    assert "The agent does not answer" in err
 
 
 def test_limits_are_shown_and_changed_for_one_user(owner, other, agent):
@@ -88,6 +96,34 @@ def test_without_the_agent_limits_hold_later(owner, agent_away):
     assert "The limits will hold when the agent has seen this." in err
     owner.user.refresh_from_db()
     assert owner.user.plan.user_pids == 9
+
+
+def test_a_suspended_user_is_refused_everywhere_until_resumed(owner, other, agent):
+    browser = owner.log_in()
+    out, err = run("user", "suspend", "xanthippe", "--reason", "unpaid")
+    assert (out.split(":")[0], err) == ("Suspended xanthippe", "")
+    assert agent.tenants["xanthippe"].suspended
+    refused = owner.call("GET", owner.websites_url)
+    assert (refused.status_code, refused.headers["Hostel-Error-Code"]) == (401, "account_suspended")
+    assert refused.json()["detail"].startswith("This account is suspended")
+    assert browser.get("/user/xanthippe/", secure=True).status_code == 302, "sessions have ended"
+    for password, words in ((PASSWORD, "This account is suspended"), ("wrong", "do not match")):
+        tried = browser.post("/login/", {"username": "xanthippe", "password": password}, secure=True)
+        assert words in tried.content.decode()
+    (row,) = [row for row in json.loads(run("user", "list", "--json")[0]) if row["name"] == "xanthippe"]
+    assert row["suspended_reason"] == "unpaid"
+    assert "unpaid" not in refused.content.decode() + tried.content.decode()
+    assert other.call("GET", other.websites_url).status_code == 200
+    suspended = agent.tenants["xanthippe"]
+    assert run("user", "suspend", "xanthippe")[1] == "xanthippe was suspended already.\n"
+    assert agent.tenants["xanthippe"] == suspended
+    run("user", "resume", "xanthippe")
+    assert (agent.tenants["xanthippe"].suspended, agent.tenants["xanthippe"].version > suspended.version) == (
+        False,
+        True,
+    )
+    assert owner.call("GET", owner.websites_url).status_code == 200
+    assert run("user", "resume", "xanthippe")[1] == "xanthippe was not suspended.\n"
 
 
 def test_a_removed_user_takes_websites_and_token_along_and_frees_the_names(owner, other, agent):

@@ -57,6 +57,18 @@ local function get_arrived()
     return answer(200, string.format('{"arrived":%d}', routes.count_arrived(domain))) -- cjson would round it
 end
 
+local function post_arrivals()
+    local asked = cjson.decode(read_body())
+    if type(asked) ~= "table" or type(asked.domains) ~= "table" then
+        return refuse(400, "arrivals: domains are missing")
+    end
+    local counted = {}
+    for _, domain in ipairs(asked.domains) do
+        counted[domain] = string.format("%d", routes.count_arrived(domain)) -- cjson would round a number
+    end
+    return answer(200, counted)
+end
+
 local function get_status()
     local domain = var.arg_domain
     local function count(class)
@@ -78,6 +90,7 @@ local VERBS = {
     ["PUT /certificate"] = put_certificate,
     ["GET /bound"] = get_bound,
     ["GET /arrived"] = get_arrived,
+    ["POST /arrivals"] = post_arrivals,
     ["GET /status"] = get_status,
 }
 

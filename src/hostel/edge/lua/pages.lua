@@ -26,6 +26,7 @@ local ANSWERS = {
     too_many_requests = { status = 503, page = "too-many", retry_after_s = 5 },
     too_many_uploads = { status = 503, page = "too-many", retry_after_s = 30 },
     too_many_websockets = { status = 503, page = "too-many", retry_after_s = 30 },
+    account_suspended = { status = 503, page = "suspended" },
     website_disabled = { status = 503, page = "disabled" },
     no_answer = { status = 504, page = "too-slow" },
     unsupported_version = { status = 505, page = "bad-request" },
@@ -45,7 +46,12 @@ local CODE_OF_STATUS = {
     [505] = "unsupported_version",
 }
 
-local CODE_OF_STATE = { deleted = "unknown_website", disabled = "website_disabled", failed = "website_failed" }
+local CODE_OF_STATE = {
+    deleted = "unknown_website",
+    disabled = "website_disabled",
+    failed = "website_failed",
+    suspended = "account_suspended",
+}
 
 local _M = {}
 

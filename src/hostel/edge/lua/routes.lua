@@ -22,7 +22,7 @@ local ENOENT = 2
 local LOCK_S = 2
 local LOCK_STEP_S = 0.001
 
-local STATES = { running = true, held = true, failed = true, disabled = true, deleted = true }
+local STATES = { running = true, held = true, failed = true, disabled = true, suspended = true, deleted = true }
 local TEXTS = { "domain", "state", "host", "https_host", "access_log" }
 local NUMBERS = {
     "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",

@@ -20,6 +20,7 @@ from hostel.wire.website import TenantSpec, Version
 from hostel.wire.website import Tombstone as WireTombstone
 
 TOKEN_LENGTH = 40
+SUSPENDED = "This account is suspended: nothing of it runs, and nothing is lost. Ask whoever runs this server."
 _PASSWORD_ALPHABET = "".join(sorted(set(string.ascii_lowercase + string.digits) - set("il1o0")))
 
 
@@ -84,6 +85,9 @@ class User(AbstractUser):
 
     username = models.CharField(max_length=names.USERNAME_LENGTH_LIMIT, unique=True, validators=[validate_username])
     revision = models.BigIntegerField(default=0, db_index=True)
+    # Suspended: not `is_active`, which Django's sessions and our tokens heed. The reason is the operator's own note.
+    suspended_at = models.DateTimeField(null=True, default=None)
+    suspended_reason = models.TextField(default="", db_default="", blank=True)
     own_limits = models.JSONField(default=dict, db_default={})  # what differs from hostel.toml, by its keys there
 
     objects: ClassVar[HostelUserManager] = HostelUserManager()
@@ -95,6 +99,7 @@ class User(AbstractUser):
             name=self.username,
             version=Version(epoch=epoch, revision=self.revision),
             limits=self.plan.user(),
+            suspended=not self.is_active,
             api_token=api_token,
         )
 
@@ -115,6 +120,23 @@ class User(AbstractUser):
     def token_to_repeat(self) -> str | None:
         """What a pull says of the token: leave it (None), or forget it (""). Its text is known only when it is made."""
         return None if self.token and self.token.is_in_consoles else ""
+
+    def suspend(self, *, reason: str) -> bool:
+        """Stop everything of this user but keep all data. Returns False where it was so already."""
+        return self._set_active(False, suspended_at=timezone.now(), suspended_reason=reason)
+
+    def resume(self) -> bool:
+        """Returns False where the user was not suspended."""
+        return self._set_active(True, suspended_at=None, suspended_reason="")
+
+    def _set_active(self, is_active: bool, **values: object) -> bool:
+        with transaction.atomic():
+            others = User.objects.filter(pk=self.pk).exclude(is_active=is_active)
+            if not others.exists():
+                return False
+            others.update(is_active=is_active, revision=advance().revision, **values)
+        self.refresh_from_db()
+        return True
 
     def change_limits(self, changes: Mapping[str, float | None]) -> None:
         """Give this user other limits than hostel.toml has; None goes back to those. Websites hear of it too."""

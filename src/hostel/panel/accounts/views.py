@@ -6,13 +6,14 @@ import time
 import structlog
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
-from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import RedirectURLMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
+from hostel.panel.accounts.forms import LoginForm
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.accounts.tokens import NewToken, create_token
@@ -42,14 +43,14 @@ def log_in(request: HttpRequest) -> HttpResponse:
         return redirect(following.get_success_url())
     page = {"next": following.get_redirect_url()}
     if request.method != "POST":
-        return render(request, "accounts/login.html", {**page, "form": AuthenticationForm(request)})
+        return render(request, "accounts/login.html", {**page, "form": LoginForm(request)})
     wait_s = _count_login(request)
     if wait_s:
-        throttled = {**page, "form": AuthenticationForm(request), "wait_s": retry_after(wait_s)}
+        throttled = {**page, "form": LoginForm(request), "wait_s": retry_after(wait_s)}
         response = render(request, "accounts/login.html", throttled, status=429)
         response.headers["Retry-After"] = str(throttled["wait_s"])
         return response
-    form = AuthenticationForm(request, data=request.POST)
+    form = LoginForm(request, data=request.POST)
     if not form.is_valid():
         log.info("login refused", address=address_key(request))
         return render(request, "accounts/login.html", {**page, "form": form})

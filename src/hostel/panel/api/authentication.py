@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from rest_framework import authentication, exceptions
 
-from hostel.panel.accounts.models import ApiToken, User
+from hostel.panel.accounts.models import SUSPENDED, ApiToken, User
+from hostel.wire.errors import AccountSuspended
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -18,7 +19,7 @@ class TokenAuthentication(authentication.TokenAuthentication):
         if token is None:
             raise exceptions.AuthenticationFailed("Invalid token.", code="invalid_token")
         if not token.user.is_active:
-            raise exceptions.AuthenticationFailed("User inactive or deleted.", code="user_inactive")
+            raise exceptions.AuthenticationFailed(SUSPENDED, code=AccountSuspended.code)
         return token.user, token
 
 

@@ -13,9 +13,9 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | 400 | `required`, `blank`, `null`, `invalid`, `invalid_choice`, `min_value`, `max_value`, `max_string_length` |
 | 400 | `null_characters_not_allowed`, `surrogate_characters_not_allowed` |
 | 400 | `invalid_name`, `domain_exists`, `immutable`, `parse_error`, `bad_request` |
-| 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `user_inactive` |
+| 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `account_suspended` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
-| 403 | `limit_websites` (of a creation: you have as many as your plan allows) |
+| 403 | `limit_websites`, `limit_disk` (of a creation: you have as many websites, or files, as your plan allows) |
 | 404 | `not_found` |
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |
 | 409 | `deploy_failed`, `website_disabled` (of a reload), `domain_taken` (of a change) |

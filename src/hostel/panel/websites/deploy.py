@@ -12,7 +12,15 @@ from hostel.panel import agent
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, condition_of, unreported
 from hostel.panel.websites.models import DomainExists, Variable, Website
-from hostel.wire.errors import DomainTaken, HostelError, StaleSpec, UnknownTenant, UnknownWebsite, WebsiteDisabled
+from hostel.wire.errors import (
+    DiskLimitReached,
+    DomainTaken,
+    HostelError,
+    StaleSpec,
+    UnknownTenant,
+    UnknownWebsite,
+    WebsiteDisabled,
+)
 from hostel.wire.names import canonical_domain
 from hostel.wire.website import WebsiteReport
 
@@ -28,6 +36,9 @@ def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple
     except DomainTaken as error:
         website.withdraw()
         raise DomainExists from error
+    except DiskLimitReached:
+        website.withdraw()
+        raise
 
 
 def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
@@ -96,7 +107,7 @@ def _deploy(website: Website) -> Condition:
         return condition_of(website, _put(website))
     except (UnknownWebsite, StaleSpec) as error:  # the agent has seen its tombstone
         raise Website.DoesNotExist from error
-    except DomainTaken:
+    except (DomainTaken, DiskLimitReached):
         raise
     except HostelError as error:
         return _note(website, error)

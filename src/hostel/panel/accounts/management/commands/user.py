@@ -1,4 +1,4 @@
-"""`user add | list | limits | password | remove`."""
+"""`user add | list | limits | password | suspend | resume | remove`."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from hostel.panel.accounts.management.nouns import NounCommand
 from hostel.panel.accounts.models import User, generate_password
 from hostel.wire.config import LIMIT_KEYS, parse_limit
 from hostel.wire.errors import HostelError
-from hostel.wire.website import Tombstone
+from hostel.wire.website import MIB, Tombstone
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,11 @@ class Command(NounCommand):
         parser.add_argument("name")
         parser.add_argument("changes", nargs="*", metavar="LIMIT=VALUE")
         parser.add_argument("--json", action="store_true", help="as JSON")
+        parser = verbs.add_parser("suspend", help="stop everything of a user; all data stays")
+        parser.add_argument("name")
+        parser.add_argument("--reason", default="", help="a note for yourself")
+        parser = verbs.add_parser("resume", help="end a suspension")
+        parser.add_argument("name")
         parser = verbs.add_parser("remove", help="remove a user with all websites")
         parser.add_argument("name")
 
@@ -58,6 +63,7 @@ class Command(NounCommand):
         self._show(password, is_made_up)
 
     def list(self, options: dict[str, Any]) -> None:
+        disks = self._disks()
         users = User.objects.order_by("username").select_related("api_token").annotate(website_count=Count("websites"))
         rows = [
             {
@@ -65,16 +71,35 @@ class Command(NounCommand):
                 "created_at": user.date_joined.isoformat(timespec="seconds"),
                 "websites": user.website_count,
                 "has_token": user.token is not None,
+                "suspended_at": user.suspended_at and user.suspended_at.isoformat(timespec="seconds"),
+                "suspended_reason": user.suspended_reason,
+                "disk_mb": disks.get(user.username),
+                "disk_limit_mb": user.plan.user_disk_mb,
             }
             for user in users
         ]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
             return
-        self.stdout.write(f"{'NAME':<30} {'WEBSITES':>8}  {'TOKEN':<5}  CREATED")
+        self.stdout.write(f"{'NAME':<30} {'WEBSITES':>8}  {'TOKEN':<5}  {'DISK':>15}  {'CREATED':<25}  STATE")
         for row in rows:
             has_token = "yes" if row["has_token"] else "no"
-            self.stdout.write(f"{row['name']:<30} {row['websites']:>8}  {has_token:<5}  {row['created_at']}")
+            state = f"suspended {row['suspended_at']} {row['suspended_reason']}" if row["suspended_at"] else "active"
+            used = "?" if row["disk_mb"] is None else row["disk_mb"]
+            disk = f"{used}/{row['disk_limit_mb']} MiB"
+            line = (
+                f"{row['name']:<30} {row['websites']:>8}  {has_token:<5}  {disk:>15}  {row['created_at']:<25}  {state}"
+            )
+            self.stdout.write(line.rstrip())
+
+    def _disks(self) -> dict[str, int]:
+        """What homes hold, in MiB, as far as the agent has measured it."""
+        try:
+            reports = agent.list_tenants()
+        except HostelError as error:
+            self.say(f"{error}")
+            return {}
+        return {report.name: report.disk.used_bytes // MIB for report in reports if report.disk is not None}
 
     def limits(self, options: dict[str, Any]) -> None:
         user = User.objects.named(options["name"])
@@ -103,6 +128,29 @@ class Command(NounCommand):
         except HostelError as error:
             log.warning("agent not told of limits", user=user.username, code=error.code)
             self.say(f"{error}\nThe limits will hold when the agent has seen this.")
+
+    def suspend(self, options: dict[str, Any]) -> None:
+        user = User.objects.named(options["name"])
+        if not user.suspend(reason=options["reason"]):
+            self.say(f"{user.username} was suspended already.")
+        log.info("user suspended", user=user.username)
+        self._tell_of_suspension(user)  # in any case: the agent may not have heard of it
+        self.stdout.write(f"Suspended {user.username}: nothing of theirs runs, websites say so, and nothing is lost.")
+
+    def resume(self, options: dict[str, Any]) -> None:
+        user = User.objects.named(options["name"])
+        if not user.resume():
+            self.say(f"{user.username} was not suspended.")
+        log.info("user resumed", user=user.username)
+        self._tell_of_suspension(user)
+        self.stdout.write(f"Resumed {user.username}: websites start with their first visitor.")
+
+    def _tell_of_suspension(self, user: User) -> None:
+        try:
+            agent.put_tenant(user.current_spec())
+        except HostelError as error:
+            log.warning("agent not told of a suspension", user=user.username, code=error.code)
+            self.say(f"{error}\nIt will be so when the agent has seen this.")
 
     def remove(self, options: dict[str, Any]) -> None:
         websites, tenant = User.objects.named(options["name"]).remove()
