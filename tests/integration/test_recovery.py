@@ -3,15 +3,20 @@
 import contextlib
 import json
 import os
+import re
 import signal
+import socket
+import socketserver
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from test_deaths import kill_agent, until
 
+from hostel.wire.process import ProcessIdentity
 from live import Platform, User, answering, send_signal
 
 FLAKY = "test -e ok && exec python3 answer.py; exit 1"
@@ -284,4 +289,69 @@ def test_a_replacement_that_cannot_be_told_to_the_edge_leaves_the_old_run_and_on
         until(lambda: bool(api.post(url).json() == {"status": "OK"}))
     assert mortal.get("gina").json()["run"] != before["run"]
     until(lambda: len(runs_of(mortal, "gina")) == 1)
+    mortal.delete(gina, "gina")
+
+
+@contextlib.contextmanager
+def slow_to_take_routes(mortal: Platform, take: Callable[[bytes], bool]) -> Iterator[None]:
+    """Between agent and nginx: each route that is pushed goes on only if `take` says so."""
+    place = mortal.paths.edge_socket
+    nginx = place.with_name("nginx.sock")
+    place.rename(nginx)
+
+    class Relay(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += self.rfile.readline()
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            body = self.rfile.read(int(length[1])) if length else b""
+            if head.startswith(b"PUT /route") and not take(body):
+                return
+            with socket.socket(socket.AF_UNIX) as onward:
+                onward.connect(str(nginx))
+                onward.sendall(head + body)
+                onward.shutdown(socket.SHUT_WR)
+                while data := onward.recv(65_536):
+                    self.wfile.write(data)
+                    if data.endswith((b"}", b"\n0\r\n\r\n")):
+                        return
+
+    with socketserver.ThreadingUnixStreamServer(str(place), Relay) as relay:
+        thread = threading.Thread(target=relay.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            relay.shutdown()
+            thread.join()
+            nginx.rename(place)
+
+
+def test_a_run_is_not_ended_before_visitors_are_sent_to_the_next_one(mortal: Platform, gina: User) -> None:
+    """The agent dies between the record of a new run and its route; the next one finds nothing in flight at the old."""
+    mortal.create(gina, "gina", answering())
+    before = mortal.get("gina").json()
+    old = ProcessIdentity.of(serving_pid(mortal, "gina"))
+    run = runs_of(mortal, "gina")[0]
+    seen: list[bool] = []
+
+    def take(body: bytes) -> bool:
+        if b'"gina.' not in body or run.encode() in body:
+            return True
+        if mortal.part_pid("agent") == agent:
+            return False
+        time.sleep(1.0)
+        seen.append(old.is_alive())
+        return True
+
+    agent = mortal.part_pid("agent")
+    with slow_to_take_routes(mortal, take):
+        mortal.ask_agent("POST", f"/websites/gina.{mortal.domain}/reload?wait_s=0")
+        until(lambda: (record(mortal, "gina") or {})["run"] != run)
+        kill_agent(mortal)
+        until(lambda: bool(seen))
+        until(lambda: mortal.get("gina").json() != before)
+    assert seen[0], "the old run was ended while visitors were still sent to it"
+    until(lambda: not old.is_alive())
     mortal.delete(gina, "gina")

@@ -280,6 +280,21 @@ def test_a_website_that_starts_does_not_push_a_serving_one_out_of_memory(
     assert_nothing_was_lost(small, grace, account)
 
 
+def test_enabled_again_a_website_has_room_beside_its_run_that_still_ends(small: Platform) -> None:
+    user = small.add_user_with_server("henry")
+    serve = f"x = b'x' * ({APPETITE_MB} << 20); exec(open('answer.py').read())"
+    create(small, user, "henry", f'exec python3 -c "{serve}"')
+    with ThreadPoolExecutor(1) as pool, small.api(user) as api:
+        slow = pool.submit(small.get, "henry", "/slow?s=6")
+        time.sleep(0.5)
+        for enabled in (False, True):
+            answer = api.patch(f"websites/henry.{small.domain}/", json={"enabled": enabled})
+        assert answer.json()["webapp"]["state"] == "running", answer.text
+        assert not slow.done(), "the first run had ended before the second came"
+        assert slow.result().status_code == 200
+    small.delete(user, "henry")
+
+
 def test_with_the_strategy_replace_two_runs_never_overlap_and_no_request_fails(
     small: Platform, grace: User, site: str
 ) -> None:

@@ -28,6 +28,7 @@ from hostel.agent.interpreters import find_interpreters
 from hostel.agent.launch import Launcher
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
 from hostel.agent.publication import Publication
+from hostel.agent.reconcile import ORPHAN_DRAIN_S
 from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
@@ -71,7 +72,6 @@ log = structlog.get_logger()
 
 STOP_GRACE_S = 10.0
 DELETE_DEADLINE_S = 40.0
-ORPHAN_DRAIN_S = 30.0  # of a run whose website, and with it its budgets, is gone
 LIMIT_CEILING = 1 << 50
 CONNECTIONS_CEILING = 60_000  # a tenant has one address
 TIME_CEILING_S = 86_400
@@ -523,7 +523,8 @@ class Node:
     async def _end_orphan(self, sandbox: Sandbox) -> None:
         """Its website was deleted while it still had requests to finish."""
         publication = self._parts.publication
-        await publication.drained(sandbox.run, plain_s=ORPHAN_DRAIN_S, streaming_s=ORPHAN_DRAIN_S, ended=sandbox.exit)
+        budgets = ORPHAN_DRAIN_S, ORPHAN_DRAIN_S
+        await publication.drained(sandbox.run, budgets=lambda: budgets, ended=sandbox.exit)
         await self._parts.sandboxes.stop(sandbox, grace_s=STOP_GRACE_S)
         self._tasks.pop(f"end {sandbox.run}", None)
 

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,15 +83,20 @@ class Publication:
                 await asyncio.sleep(_PAUSE_S)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def drained(self, run: RunId, *, plain_s: float, streaming_s: float, ended: asyncio.Future[Exit]) -> int:
-        """Wait until the edge has no request at `run`, at most `plain_s` for plain ones and `streaming_s` for
-        WebSockets and event streams, or until the run has `ended` by itself. Raises EdgeUnreachable.
+    async def drained(
+        self, run: RunId, *, budgets: Callable[[], tuple[float, float]], ended: asyncio.Future[Exit]
+    ) -> int:
+        """Wait until the edge has no request at `run`, or until the run has `ended` by itself. Returns how many
+        WebSockets and event streams are left.
+
+        `budgets` says, anew each time, how many seconds at most for plain requests and for streams.
         """
         began, pause_s = time.monotonic(), _DRAIN_FIRST_S
         while not ended.done():
             bound = await self._bound(run)
             failpoint.reach("publication.drained")
             took_s = time.monotonic() - began
+            plain_s, streaming_s = budgets()
             if (not bound.plain or took_s > plain_s) and (not bound.streaming or took_s > streaming_s):
                 return bound.streaming
             await asyncio.wait([ended], timeout=pause_s)

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from hostel.wire.website import WebsiteSpec
+
 FIRST_RETRY_S = 0.2
 RETRY_LIMIT_S = 300.0
 HEALTHY_AFTER_S = 60.0  # a run that lasted this long forgets the crashes before it
+ORPHAN_DRAIN_S = 30.0  # of a run whose website is deleted: its owner sets nothing any more
 
 
 class Action(Enum):
@@ -54,3 +57,9 @@ def retry_delay_s(crashes: int, *, jitter: float) -> float:
     """How long to wait before the next start after `crashes` in a row (1 or more). `jitter` is from 0 to 1."""
     doubled: float = FIRST_RETRY_S * 2.0 ** min(crashes - 1, 16)
     return min(RETRY_LIMIT_S, doubled * (1 + jitter / 4))
+
+
+def drain_budgets_s(spec: WebsiteSpec, *, is_deleted: bool) -> tuple[float, float]:
+    """How long the plain requests and the streams of a run may go on that gets no new ones."""
+    limit_s = ORPHAN_DRAIN_S if is_deleted else float("inf")
+    return min(spec.drain_s, limit_s), min(spec.websocket_drain_s, limit_s)

@@ -27,7 +27,7 @@ from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
 from hostel.agent.oci import OOM_SCORE
 from hostel.agent.publication import Publication
-from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, plan, retry_delay_s
+from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, drain_budgets_s, plan, retry_delay_s
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
@@ -69,6 +69,7 @@ _STARTS_KEPT = 5
 _LOOK_AGAIN_S = 0.5
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
+_TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class Website:
         self._asked = self._settled = 0
         self._runs_asked = self._runs_tried = 0
         self._is_change = False  # the run that is asked for is somebody's change, not a wake or a restart
-        self._is_route_due = False
+        self._is_route_due = self._is_route_told = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
         self._changed = asyncio.Event()  # plan again
@@ -366,7 +367,8 @@ class Website:
     async def _start_and_switch(self, spec: WebsiteSpec) -> None:
         """Steps 2 and 3 of a deploy. On any failure the run before serves, and nothing of the new one is left."""
         before = self._serving
-        room = spec.limits if before is not None else None
+        others = [*self._retiring.values()]  # of a website that was disabled and enabled again, say
+        room = spec.limits if before is not None or others else None
         if room is not None:
             self.tenant.add_surge(room)
         try:
@@ -377,13 +379,10 @@ class Website:
             if room is not None:
                 self.tenant.end_surge(room)
             raise
-        if before is None:
-            self._note_deploy(Phase.DONE, version=spec.version)
-            return
-        self._note_deploy(Phase.DRAINING, version=spec.version)
-        retiring = self.retire(before)
+        self._note_deploy(Phase.DRAINING if before is not None else Phase.DONE, version=spec.version)
+        ending = asyncio.gather(*([self.retire(before)] if before is not None else others), return_exceptions=True)
         if room is not None:
-            retiring.add_done_callback(lambda _: self.tenant.end_surge(room))
+            ending.add_done_callback(lambda _: self.tenant.end_surge(room))
 
     async def _start(self, spec: WebsiteSpec) -> Sandbox:
         """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
@@ -577,11 +576,9 @@ class Website:
 
     async def _retire(self, sandbox: Sandbox) -> None:
         """Never raises: whatever happens, the run is ended."""
+        await self._until_told(sandbox)
         streams = await self._parts.publication.drained(
-            sandbox.run,
-            plain_s=self.spec.drain_s,
-            streaming_s=self.spec.websocket_drain_s,
-            ended=sandbox.exit,
+            sandbox.run, budgets=lambda: drain_budgets_s(self.spec, is_deleted=self._is_deleted), ended=sandbox.exit
         )
         failpoint.reach("website.retire.drained")
         if streams:
@@ -589,6 +586,12 @@ class Website:
         if not await self._parts.sandboxes.terminate(sandbox, grace_s=self.spec.grace_s) and streams:
             await self._spread(sandbox)  # those that TERM did not close
         await self._parts.sandboxes.stop(sandbox, grace_s=0)
+
+    async def _until_told(self, sandbox: Sandbox) -> None:
+        """As long as visitors may still be sent to it, nothing in flight at `sandbox` means nothing."""
+        end = time.monotonic() + _TELL_DEADLINE_S
+        while not (self._is_route_told or self._is_deleted or sandbox.exit.done()) and time.monotonic() < end:
+            await asyncio.wait([sandbox.exit], timeout=_TELL_AGAIN_S)
 
     async def _spread(self, sandbox: Sandbox) -> None:
         """The WebSockets of `sandbox` are about to be closed in one instant: let the edge spread their coming back."""
@@ -686,7 +689,7 @@ class Website:
         return max(_HOLD_FIRST_S, 3.5 * usual_s)
 
     async def _publish(self, state: RouteState, *, hold_s: float | None = None) -> None:
-        self._is_route_due = False
+        self._is_route_due = self._is_route_told = False
         try:
             await self._parts.publication.publish(
                 self.spec,
@@ -699,6 +702,7 @@ class Website:
         except BaseException:
             self._is_route_due = True
             raise
+        self._is_route_told = True
 
     def _retry_in_s(self) -> float | None:
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())

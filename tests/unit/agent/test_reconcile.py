@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostel.agent.reconcile import RETRY_LIMIT_S, Action, Situation, plan, retry_delay_s
+from hostel.agent.reconcile import RETRY_LIMIT_S, Action, Situation, drain_budgets_s, plan, retry_delay_s
+from hostel.wire.website import Version, WebsiteSpec
 
 SERVING = Situation(
     is_deleted=False,
@@ -88,3 +89,17 @@ def test_retries_begin_at_once_and_become_rare() -> None:
     assert delays[-1] == RETRY_LIMIT_S
     assert retry_delay_s(1, jitter=1) == 0.25
     assert retry_delay_s(30, jitter=1) == RETRY_LIMIT_S
+
+
+def test_who_deletes_a_website_does_not_wait_for_what_its_owner_had_set() -> None:
+    spec = WebsiteSpec(
+        domain_name="alice.hostel.test",
+        tenant="alice",
+        version=Version(epoch=1, revision=1),
+        enabled=True,
+        command="x",
+        drain_s=5.0,
+        websocket_drain_s=86_400.0,
+    )
+    assert drain_budgets_s(spec, is_deleted=False) == (5.0, 86_400.0)
+    assert drain_budgets_s(spec, is_deleted=True) == (5.0, 30.0)
