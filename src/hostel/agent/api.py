@@ -58,11 +58,15 @@ def panel_app(node: Node) -> Starlette:
     async def tree(request: Request) -> Response:
         return _Relayed(node, request, "tree")
 
+    async def log_(request: Request) -> Response:
+        return _Relayed(node, request, "log")
+
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
         Route("/tenants/{name}/files", files, methods=["GET", "PUT", "DELETE"]),
         Route("/tenants/{name}/tree", tree, methods=["GET"]),
+        Route("/tenants/{name}/log", log_, methods=["GET"]),
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
@@ -85,6 +89,7 @@ class _Relayed(Response):
             method=request.method,
             target=target,
             path=request.query_params.get("path", ""),
+            query={key: value for key, value in request.query_params.items() if key in ("lines", "after", "wait_s")},
             body=request.stream() if has_body else None,
             length=int(length) if has_body else 0,
         )

@@ -9,6 +9,8 @@ GET files?path=      a file's bytes, or a directory as {name: "file" | "director
 PUT files?path=      the body becomes the file, whole or not at all; missing directories are made: 201 new, 200 replaced
 DELETE files?path=   a file, or a directory with all that is in it: 204
 GET tree?path=       a directory and what is below it, at most TREE_MOST paths
+GET log?path=        {"lines", "position"}: the last `lines=` of a log; or those that came `after=` a position, which
+                     survives one rotation; none where none come within `wait_s=`
 """
 
 import contextlib
@@ -28,6 +30,11 @@ import urllib.parse
 IDLE_S = 60.0
 TREE_MOST = 1_000
 LIST_MOST = 20_000
+LINES_MOST = 5_000
+LOG_BYTES = 1 << 20
+WAIT_MOST_S = 20.0
+_START = "0:0"
+_LOOK_S = 0.2
 _PIECE = 1 << 18
 
 
@@ -43,7 +50,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     home = "/"
 
     def do_GET(self) -> None:
-        self._answer({"/files": self._get, "/tree": self._tree})
+        self._answer({"/files": self._get, "/tree": self._tree, "/log": self._log})
 
     def do_PUT(self) -> None:
         self._answer({"/files": self._put})
@@ -56,12 +63,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         address = urllib.parse.urlsplit(self.path)
         try:
-            (path,) = urllib.parse.parse_qs(address.query, errors="surrogateescape")["path"]
+            self.query = {
+                name: values[0]
+                for name, values in urllib.parse.parse_qs(address.query, errors="surrogateescape").items()
+            }
+            path = self.query["path"]
             deeds[address.path](self._inside(path))  # type: ignore[operator]
         except Refused as refused:
             self._send_json(refused.status, {"code": refused.code, "message": refused.message})
         except OSError as error:
             self._send_json(*_describe(error, path))
+        except (KeyError, ValueError) as error:
+            self._send_json(400, {"code": "file_refused", "message": f"not understood: {error}"})
         finally:
             self.server.used()  # type: ignore[attr-defined]
 
@@ -136,6 +149,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             raise Refused(400, "not_a_directory", f"{path} is not a directory")
         self._send_json(200, _walk(path))
 
+    def _log(self, path: str) -> None:
+        if "after" not in self.query:
+            self._send_json(200, _tail(path, min(int(self.query.get("lines", 100)), LINES_MOST)))
+            return
+        end = time.monotonic() + min(float(self.query.get("wait_s", 0)), WAIT_MOST_S)
+        while not (found := _read_on(path, self.query["after"]))["lines"] and time.monotonic() < end:
+            time.sleep(_LOOK_S)
+        self._send_json(200, found)
+
     # -- answers
 
     def _send_json(self, status: int, value: object) -> None:
@@ -171,6 +193,45 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     def handle_error(self, *_: object) -> None:
         """A connection that was cut."""
+
+
+def _tail(path: str, lines: int) -> "dict[str, object]":
+    if not os.path.exists(path):
+        return {"lines": [], "position": _START}
+    with open(path, "rb") as file:
+        found = os.fstat(file.fileno())
+        begin = max(0, found.st_size - LOG_BYTES)
+        file.seek(begin)
+        whole = _whole_lines(file.read(LOG_BYTES))
+        texts = whole.decode("utf-8", "replace").splitlines()[1 if begin else 0 :]
+        return {"lines": texts[-lines:] if lines > 0 else [], "position": f"{found.st_ino}:{begin + len(whole)}"}
+
+
+def _read_on(path: str, position: str) -> "dict[str, object]":
+    """First what is left of the file that the position is in, by then perhaps rotated; then its successor."""
+    inode, _, offset = position.partition(":")
+    if not (inode.isdecimal() and offset.isdecimal()):
+        raise Refused(400, "file_refused", "after: expected a position that an earlier answer gave")
+    for name in (f"{path}.1", path):
+        with contextlib.suppress(FileNotFoundError), open(name, "rb") as file:
+            found = os.fstat(file.fileno())
+            is_same = found.st_ino == int(inode)
+            if is_same:
+                file.seek(int(offset))
+            elif name != path:
+                continue
+            whole = _whole_lines(file.read(LOG_BYTES))
+            if whole or name == path:
+                at = (int(offset) if is_same else 0) + len(whole)
+                lines = whole.decode("utf-8", "replace").splitlines()
+                return {"lines": lines, "position": f"{found.st_ino}:{at}"}
+    return {"lines": [], "position": position}
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """A line that is still being written is for the next time; one that never ends is taken as it is."""
+    whole = data[: data.rfind(b"\n") + 1]
+    return whole or (data if len(data) == LOG_BYTES else b"")
 
 
 def _is_below(path: str, top: str) -> bool:

@@ -6,9 +6,9 @@ checked here, and everything has a deadline.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import structlog
@@ -37,8 +37,9 @@ class DoorRequest:
     """`body` has exactly `length` bytes."""
 
     method: str
-    target: str  # files or tree
+    target: str  # files, tree or log
     path: str
+    query: Mapping[str, str] = field(default_factory=dict)
     body: AsyncIterator[bytes] | None = None
     length: int = 0
 
@@ -74,7 +75,7 @@ class Doors:
                 client.stream(
                     request.method,
                     f"/{request.target}",
-                    params={"path": request.path},
+                    params={**request.query, "path": request.path},
                     content=request.body,
                     headers={"Content-Length": str(request.length)} if request.body is not None else {},
                 ) as response,

@@ -6,7 +6,9 @@ Never called inside a database transaction: a call may take as long as a website
 import contextlib
 import functools
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpe
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
 _MARGIN_S = 10.0  # above WAIT_S, for the answer to arrive
 _QUICK_S = 5.0  # for what the agent answers from memory
+FOLLOW_WAIT_S = 10.0
+_POSITION = re.compile(r"\d{1,20}:\d{1,20}")
 _FILES_S = 90.0  # that nothing comes
 _LISTING_BYTES = 8 << 20
 _DEED_S = 30.0  # for what it does before it answers
@@ -70,23 +74,66 @@ def open_file(tenant: str, path: str) -> httpx.Response:
 
     Raises NoSuchFile, FileForbidden, NotAFile or FilesUnreachable.
     """
-    return _stream("GET", tenant, "files", path)
+    return _stream("GET", f"/tenants/{tenant}/files", {"path": path})
 
 
 def write_file(tenant: str, path: str, content: Iterable[bytes], *, length: int) -> bool:
     """Returns whether the file is new. It is written whole or not at all."""
-    with contextlib.closing(_stream("PUT", tenant, "files", path, content=content, length=length)) as response:
+    with contextlib.closing(
+        _stream("PUT", f"/tenants/{tenant}/files", {"path": path}, content=content, length=length)
+    ) as response:
         return response.status_code == 201
 
 
 def delete_file(tenant: str, path: str) -> None:
-    _stream("DELETE", tenant, "files", path).close()
+    _stream("DELETE", f"/tenants/{tenant}/files", {"path": path}).close()
 
 
 def list_tree(tenant: str, path: str) -> list[str]:
     """At most a thousand absolute paths; directories end in a slash."""
-    with contextlib.closing(_stream("GET", tenant, "tree", path)) as response:
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/tree", {"path": path})) as response:
         return [str(found) for found in read_json(response)]
+
+
+def read_log(tenant: str, path: str, *, lines: int) -> "LogLines":
+    """The last `lines` of a log."""
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", {"path": path, "lines": str(lines)})) as response:
+        return parse_log(read_json(response))
+
+
+async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[LogLines]":
+    """What comes after a position, as it comes; nothing for a while is an empty answer. Ends where the files do not
+    answer any more: whoever follows asks again from the last position."""
+    socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
+    transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_keepalive_connections=0))
+    timeout = httpx.Timeout(FOLLOW_WAIT_S + _MARGIN_S, connect=2.0)
+    async with httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=timeout) as client:
+        while True:
+            query = {"path": path, "after": after, "wait_s": str(FOLLOW_WAIT_S)}
+            try:
+                response = await client.get(f"/tenants/{tenant}/log", params=query)
+                found = parse_log(response.json()) if response.is_success else None
+            except (httpx.HTTPError, ValueError, FilesUnreachable):
+                found = None
+            if found is None:
+                return
+            yield found
+            after = found.position
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    lines: tuple[str, ...]
+    position: str  # to go on from
+
+
+def parse_log(answer: object) -> LogLines:
+    """Raises FilesUnreachable where the tenant's own process has answered something else."""
+    lines = answer.get("lines") if isinstance(answer, dict) else None
+    position = answer.get("position") if isinstance(answer, dict) else None
+    if not isinstance(lines, list) or not isinstance(position, str) or not _POSITION.fullmatch(position):
+        raise FilesUnreachable
+    return LogLines(tuple(str(line) for line in lines), position)
 
 
 def read_json(response: httpx.Response) -> Any:
@@ -103,15 +150,15 @@ def read_json(response: httpx.Response) -> Any:
 
 
 def _stream(
-    method: str, tenant: str, target: str, path: str, *, content: Iterable[bytes] | None = None, length: int = 0
+    method: str, address: str, query: Mapping[str, str], *, content: Iterable[bytes] | None = None, length: int = 0
 ) -> httpx.Response:
     """The answer, unread, if it is no error."""
     client = _client(settings.HOSTEL_PATHS.agent_for_panel / "agent.sock")
     headers = {} if content is None else {"Content-Length": str(length)}
     request = client.build_request(
         method,
-        f"/tenants/{tenant}/{target}",
-        params={"path": path},
+        address,
+        params=dict(query),
         content=content,
         headers=headers,
         timeout=httpx.Timeout(_FILES_S, connect=2.0),

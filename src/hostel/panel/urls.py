@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import environment, files
+from hostel.panel.api import environment, files, logs
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -28,6 +28,7 @@ urlpatterns = [
     path(_WEBSITES + "<str:domain_name>/environment/", environment.Environment.as_view(), name="environment"),
     path(_WEBSITES + "<str:domain_name>/environment/import/", environment.Import.as_view(), name="environment_import"),
     path(_WEBSITES + "<str:domain_name>/environment/<str:name>/", environment.One.as_view(), name="variable"),
+    path(_WEBSITES + "<str:domain_name>/logs/<str:kind>/", logs.WebsiteLog.as_view(), name="log"),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

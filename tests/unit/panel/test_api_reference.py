@@ -29,6 +29,7 @@ def test_every_call_is_there():
             path.removeprefix("/api/v1/user/{username}/")
             .replace("{domain_name}", "<domain>")
             .replace("{name}", "<name>")
+            .replace("{kind}", "<kind>")
         )
         for verb in verbs:
             if call.startswith("websites/"):

@@ -221,6 +221,31 @@ import_environment = extend_schema(
     **_IN_ENVIRONMENT,
 )
 
+read_log = extend_schema(
+    operation_id="logs_read",
+    summary="Read the end of a log, or follow it",
+    description="With `follow=true` an event stream: each line is an event whose `data` is a JSON string; the last one "
+    "of several has an `id`. Sent back as `Last-Event-ID` it goes on from there, also over one rotation of the log.",
+    tags=["logs"],
+    parameters=[
+        _USERNAME,
+        _DOMAIN,
+        OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=["access", "error", "server"]),
+        OpenApiParameter("tail", int, OpenApiParameter.QUERY, description="How many lines, up to 5,000. Default 100."),
+        OpenApiParameter("follow", bool, OpenApiParameter.QUERY, description="Stay, and get what comes."),
+    ],
+    responses={
+        (200, "application/json"): OpenApiResponse(
+            shapes.LogShown,
+            examples=[OpenApiExample("Two lines", value={"lines": ["one", "two"], "position": "3411:8"})],
+        ),
+        (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR),
+        **_invalid({"tail": ["Give a whole number from 0 to 5,000."]}),
+        **_REFUSALS,
+        **_NOT_FOUND,
+    },
+)
+
 _PATH = OpenApiParameter("path", str, OpenApiParameter.PATH, description="Absolute, in your home or in `/var/log`.")
 _NO_FILE = {404: _error("There is no such file or directory", "No such file or directory: /home/xanthippe/x")}
 _LISTING = {

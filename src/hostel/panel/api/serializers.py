@@ -184,6 +184,11 @@ class VariableShown(serializers.Serializer[Any]):
     is_secret = serializers.BooleanField()
 
 
+class LogShown(serializers.Serializer[Any]):
+    lines = serializers.ListField(child=serializers.CharField())
+    position = serializers.CharField(help_text="Where the answer ended.")
+
+
 class FileSent(serializers.Serializer[Any]):
     content = serializers.FileField()
 
