@@ -291,7 +291,7 @@ def test_a_locked_database_is_a_503_and_costs_no_website(fragile: Platform, erin
     assert_recovered(fragile, erin)
 
 
-def test_a_full_disk_is_a_507_and_costs_no_website(fragile: Platform, erin: User, site: str) -> None:
+def test_k6_a_full_disk_is_a_507_and_costs_no_website(fragile: Platform, erin: User, site: str) -> None:
     filler = fragile.paths.panel / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:

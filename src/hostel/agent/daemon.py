@@ -79,6 +79,7 @@ class Daemon:
         self._listen("root", self._paths.agent_for_root, api.root_app(self._node), owner=(0, 0))
         self._start("pull wanted state", self._pull())
         self._start("watch the gates", self._node.gates.watch())
+        self._start("note limits", self._node.note_limits())
         self._start("measure homes", self._node.disk.serve(lambda: [tenant.name for tenant in self._node.users()]))
         self._start("renew certificates", self._renew(installation.id))
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)

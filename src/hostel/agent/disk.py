@@ -21,7 +21,7 @@ from hostel.wire.website import MIB
 log = structlog.get_logger()
 
 EVERY_S = 600.0
-AGAIN_AFTER_S = 30.0  # of one home, however often something happens in it
+AGAIN_AFTER_S = 5.0  # of one home, however often something happens in it; and ten times as long as it took
 FILES_LIMIT = 1_000_000  # of one home; without quotas nothing else bounds them
 QUOTA_OPTIONS = {"usrquota", "uquota", "uqnoenforce", "prjquota", "pquota", "usrjquota", "quota"}
 
@@ -33,6 +33,7 @@ class Disk:
         self._homes = homes
         self._known: dict[str, DiskUsage] = {}
         self._measured_at: dict[str, float] = {}  # monotonic
+        self._due_at: dict[str, float] = {}  # before that, not again
         self._asked: set[str] = set()
         self._is_asked = asyncio.Event()
 
@@ -45,7 +46,7 @@ class Disk:
         words = self.describe_excess(name, limit_bytes)
         if words:
             raise DiskLimitReached(
-                f"{words} Remove some, or ask the operator for more: `hostel user limits {name} ...`"
+                f"{words} Remove some, or ask the operator for more: `hostel user limits {name} disk_mb=...`"
             )
 
     def describe_excess(self, name: str, limit_bytes: int) -> str:
@@ -65,6 +66,7 @@ class Disk:
     def forget(self, name: str) -> None:
         self._known.pop(name, None)
         self._measured_at.pop(name, None)
+        self._due_at.pop(name, None)
 
     async def serve(self, names: Callable[[], Sequence[str]]) -> None:
         """Measure all homes now and then, and those that were asked for before the others."""
@@ -72,16 +74,15 @@ class Disk:
             self._is_asked.clear()
             now = time.monotonic()
             for_all = [name for name in names() if now - self._measured_at.get(name, -EVERY_S) >= EVERY_S]
-            due = [name for name in self._asked if now - self._measured_at.get(name, -EVERY_S) >= AGAIN_AFTER_S]
+            due = [name for name in self._asked if now >= self._due_at.get(name, 0.0)]
             if due or for_all:
                 self._asked.difference_update(due)
                 await self.measure([*due, *(name for name in for_all if name not in due)])
                 continue
-            pause_s = AGAIN_AFTER_S if self._asked else EVERY_S / 10
             if self._asked:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(AGAIN_AFTER_S / 2)
             else:
-                await self._wait(pause_s)
+                await self._wait(EVERY_S / 10)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -103,6 +104,8 @@ class Disk:
                 child.stdin.write(f"{name}\n".encode())
                 answer = (await child.stdout.readline()).decode().split()
                 self._take(name, answer)
+                now = time.monotonic()
+                self._due_at[name] = now + max(AGAIN_AFTER_S, 10 * (now - self._measured_at[name]))
         except (OSError, ValueError) as error:
             log.error("homes could not be measured", error=str(error))
         finally:

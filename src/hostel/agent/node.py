@@ -76,6 +76,7 @@ LIMIT_CEILING = 1 << 50
 CONNECTIONS_CEILING = 60_000  # a tenant has one address
 TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
+_NOTE_LIMITS_EVERY_S = 5.0
 _SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
 
 
@@ -368,6 +369,15 @@ class Node:
     async def _apply_website(self, spec: WebsiteSpec) -> None:
         with contextlib.suppress(StaleSpec):
             await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0, is_asked_for=False)
+
+    async def note_limits(self) -> None:
+        """Let the error logs of websites that run say what the kernel did to them at a limit, from now on."""
+        while True:
+            for website in list(self.websites.values()):
+                if website.serving is not None:
+                    website.serving.note_limits()
+                    await asyncio.sleep(0)
+            await asyncio.sleep(_NOTE_LIMITS_EVERY_S)
 
     def retry_limits(self) -> None:
         for tenant in self.tenants.values():

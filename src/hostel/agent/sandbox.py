@@ -93,6 +93,7 @@ class Sandbox:
     tenant: Tenant
     pidfd: int
     output: Output | None
+    noted: tuple[int, int] = (0, 0)  # processes ended for want of memory and processes refused, that the log knows of
     exit: asyncio.Future[Exit] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     @property
@@ -109,6 +110,19 @@ class Sandbox:
 
     def processes(self) -> list[int]:
         return cgroup.processes(self.cgroup)
+
+    def count_bites(self) -> tuple[int, int]:
+        return cgroup.oom_kills(self.cgroup), cgroup.fork_refusals(self.cgroup)
+
+    def note_limits(self) -> None:
+        """Tell the owner, in the error log, what the kernel did to the run since the last look."""
+        before, self.noted = self.noted, self.count_bites()
+        if self.output is None:
+            return
+        if self.noted[0] > before[0]:
+            self.output.note("out of memory: the kernel ended a process (limits `site_memory_mb` and `memory_mb`)")
+        if self.noted[1] > before[1]:
+            self.output.note("too many processes: the kernel refused one (limits `site_pids` and `pids`)")
 
 
 class Sandboxes:
@@ -156,7 +170,9 @@ class Sandboxes:
         output = None
         with contextlib.suppress(OSError):
             output = open_streams(self._paths.streams, record.run)
-        return self._watch(record, tenant, output)
+        sandbox = self._watch(record, tenant, output)
+        sandbox.noted = sandbox.count_bites()
+        return sandbox
 
     async def terminate(self, sandbox: Sandbox, *, grace_s: float) -> bool:
         """TERM to all its processes. Returns whether its PID 1 has ended, at once or within `grace_s`."""
@@ -317,9 +333,10 @@ def _ended(sandbox: Sandbox) -> None:
         elif status is not None:
             number = status.si_status
     os.close(sandbox.pidfd)
+    sandbox.note_limits()
     # A worker that was killed for memory long ago did not end a server that stops in good order now.
-    is_out_of_memory = code != 0 and cgroup.oom_kills(sandbox.cgroup) > 0
-    is_out_of_processes = code != 0 and cgroup.fork_refusals(sandbox.cgroup) > 0
+    is_out_of_memory = code != 0 and sandbox.noted[0] > 0
+    is_out_of_processes = code != 0 and sandbox.noted[1] > 0
     if not sandbox.exit.done():
         ended = Exit(
             code=code, signal=number, is_out_of_memory=is_out_of_memory, is_out_of_processes=is_out_of_processes
