@@ -355,3 +355,12 @@ def test_a_run_is_not_ended_before_visitors_are_sent_to_the_next_one(mortal: Pla
     assert seen[0], "the old run was ended while visitors were still sent to it"
     until(lambda: not old.is_alive())
     mortal.delete(gina, "gina")
+
+
+def test_a_socket_of_its_own_does_not_shorten_a_long_deadline(mortal: Platform, gina: User) -> None:
+    """As of a command that begins with a `multiprocessing.Manager` and then loads for a while."""
+    own = "import socket, time; own = socket.socket(1); own.bind('/tmp/own'); own.listen(); time.sleep(6.5)"
+    command = f"""exec python3 -c "{own}; exec(open('answer.py').read())" """
+    created = mortal.create(gina, "gina", command.strip(), start_deadline_s=60)
+    assert created.json()["webapp"]["state"] == "running", created.text
+    mortal.delete(gina, "gina")

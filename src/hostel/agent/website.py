@@ -56,8 +56,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 _PROBE_FIRST_S, _PROBE_LIMIT_S = 0.005, 0.05
-# A command that listens on another address for this long will hardly come to listen on $DOMAIN_SOCKET as well.
-ASTRAY_AFTER_S = 5.0
+# A command that listens on another address for so long will hardly come to listen on $DOMAIN_SOCKET as well: a part of
+# its deadline, so that whoever opens a socket for its own use and is slow to start can set a longer one.
+ASTRAY_SHARE, ASTRAY_LEAST_S = 0.25, 5.0
 # A start takes one of the machine's places for this long at most: what never listens must not keep others out.
 START_SLOT_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
@@ -432,6 +433,7 @@ class Website:
     async def _until_accepting(self, sandbox: Sandbox, spec: WebsiteSpec) -> None:
         """Raises RunFailed when the run ends, listens elsewhere for a while, or has used up its deadline."""
         began, pause_s = time.monotonic(), _PROBE_FIRST_S
+        astray_s = max(ASTRAY_LEAST_S, ASTRAY_SHARE * spec.start_deadline_s)
         astray_since: float | None = None
         while True:
             found = await sockets.probe(sandbox.socket_directory, uid=self.tenant.uid)
@@ -446,7 +448,7 @@ class Website:
                 is_astray = found is Found.UNUSABLE or (found is Found.NOTHING and listeners)
                 astray_since = (astray_since or now) if is_astray else None
                 is_overdue = now - began > spec.start_deadline_s
-                if is_overdue or (astray_since and now - astray_since > ASTRAY_AFTER_S):
+                if is_overdue or (astray_since and now - astray_since > astray_s):
                     stderr = await self._parts.sandboxes.tail(sandbox)
                     raise RunFailed(describe_silence(found, listeners, spec.start_deadline_s, stderr))
             await asyncio.wait([sandbox.exit], timeout=pause_s)
