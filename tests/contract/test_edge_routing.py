@@ -195,6 +195,17 @@ def test_the_access_log_to_the_byte(edge: RunningEdge) -> None:
     )
 
 
+def test_g1_the_panels_log_has_no_queries(edge: RunningEdge) -> None:
+    """Positive control: the log of every other website has them, see above."""
+    domain = f"www.{DOMAIN}"
+    edge.running(domain, edge.upstream("run-www", replying(answer("x"))))
+    edge.get(domain, "/a/b?token=secret&x=1", "Referer: https://there.example/c?token=secret")
+    edge.get(domain, "/")
+    first, second = edge.log_lines(domain)
+    assert '"GET /a/b HTTP/1.1" 200 1 "https://there.example/c" "-"' in first
+    assert '"GET / HTTP/1.1" 200 1 "-" "-"' in second
+
+
 def test_refusals_of_nginx_itself_are_in_the_website_s_log(edge: RunningEdge, alice: Upstream) -> None:
     domain = f"large.{DOMAIN}"
     edge.running(domain, alice)

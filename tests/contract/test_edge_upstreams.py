@@ -167,3 +167,16 @@ def test_connections_to_a_website_are_kept_and_reused(edge: RunningEdge) -> None
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
             read_until(connection, b"\r\n\r\nok")
     assert len(connections) == 1
+
+
+CLEARING = answer("bye", 'Clear-Site-Data: "cookies", "storage"')
+
+
+def test_b18_a_website_below_the_shared_domain_clears_nobodys_cookies(edge: RunningEdge) -> None:
+    """Browsers would clear those of the whole registrable domain. Positive control: a domain of its own may."""
+    domain = serve(edge, "clearing", replying(CLEARING))
+    assert "clear-site-data" not in edge.get(domain).headers
+    assert "clear-site-data" not in edge.get(domain, tls=domain).headers
+    own = "bob.example"
+    edge.running(own, edge.upstream("run-clearing-own", replying(CLEARING)))
+    assert edge.get(own).headers["clear-site-data"] == '"cookies", "storage"'

@@ -127,6 +127,7 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             routes=paths.routes,
             certificates=paths.certificates,
             agent_socket=paths.agent_for_edge / "agent.sock",
+            panel_host=config.panel_host,
             shared_suffix="" if is_public_suffix(config.sites.domain) else f".{config.sites.domain}",
             uploads=paths.uploads,
             connections_per_address=config.listen.connections_per_address,

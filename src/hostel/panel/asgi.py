@@ -50,6 +50,7 @@ class BoundedBodies:
         )
         limit = UPLOAD_LIMIT_BYTES if is_upload else BODY_LIMIT_BYTES
         if not length.isdigit() or int(length) > limit:
+            await _drain(receive)
             await _refuse(send)
             return
         async with self._uploads if is_upload and int(length) > BODY_LIMIT_BYTES else contextlib.nullcontext():
@@ -70,6 +71,16 @@ def _bounded(receive: ASGIReceiveCallable, limit: int) -> ASGIReceiveCallable:
         return event
 
     return bounded
+
+
+async def _drain(receive: ASGIReceiveCallable) -> None:
+    """Read the body to its end and keep nothing: an answer given while the edge is still sending is lost with the
+    connection. The edge lets 100 MB through at most.
+    """
+    while True:
+        event = await receive()
+        if event["type"] != "http.request" or not event["more_body"]:
+            return
 
 
 async def _refuse(send: ASGISendCallable) -> None:

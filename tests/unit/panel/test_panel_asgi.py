@@ -45,7 +45,7 @@ def test_other_paths_are_djangos():
     assert call("GET", "/static/%2e%2e/settings.py").status_code == 404
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_read():
+def test_a_body_over_the_limit_is_refused_in_words():
     response = call("POST", "/api/v1/user/xanthippe/websites/", content=b"x" * ((1 << 20) + 1))
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
