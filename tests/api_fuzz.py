@@ -36,6 +36,7 @@ class Fuzz:
     examples: int  # an operation, in the phase "fuzzing"; and scenarios, in the phase "stateful"
     phases: tuple[str, ...] = PHASES
     checks: tuple[str, ...] = CHECKS
+    only: tuple[str, ...] = ()  # operations, as in "GET /api/..."; () means all
 
     def arguments(self, url: str, report: Path) -> list[str]:
         return [
@@ -44,6 +45,7 @@ class Fuzz:
             *("--phases", ",".join(self.phases), "--checks", ",".join(self.checks)),
             *("--max-examples", str(self.examples), "--continue-on-failure", "--no-shrink"),
             *("--generation-database", "none", "--suppress-health-check", "all", "--warnings", "off"),
+            *(word for name in self.only for word in ("--include-name", name)),
             *("--header", f"Authorization: Token {self.me.token}"),
         ]
 

@@ -25,14 +25,14 @@ def quiet_network(ports: Sequence[int]) -> Iterator[str]:
         subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
         with contextlib.ExitStack() as relays:
             for port in ports:
-                relays.enter_context(_relay(name, port))
+                relays.enter_context(relay(name, port))
             yield name
     finally:
         netns.remove(name)
 
 
 @contextlib.contextmanager
-def _relay(name: str, port: int) -> Iterator[None]:
+def relay(name: str, port: int) -> Iterator[None]:
     netns.pushns(name)
     try:
         listener = socket.create_server((HERE, port))  # a socket stays in the network it was made in

@@ -76,7 +76,7 @@ def site_pid(mortal: Platform, label: str) -> int:
     return int(json.loads((mortal.paths.runs / run / "run.json").read_text())["process"]["pid"])
 
 
-def test_a_site_serves_while_the_agent_is_killed_and_is_adopted(mortal: Platform, erin: User, site: str) -> None:
+def test_i1_a_site_serves_while_the_agent_is_killed_and_is_adopted(mortal: Platform, erin: User, site: str) -> None:
     before = mortal.get(site).json()
     kill_agent(mortal)
     assert mortal.get(site).json() == before
@@ -87,7 +87,7 @@ def test_a_site_serves_while_the_agent_is_killed_and_is_adopted(mortal: Platform
     assert mortal.get(site).json()["run"] != before["run"]
 
 
-def test_the_agent_killed_amid_reloads_loses_no_request(mortal: Platform, erin: User, site: str) -> None:
+def test_i1_the_agent_killed_amid_reloads_loses_no_request(mortal: Platform, erin: User, site: str) -> None:
     """At any moment of a reload; afterwards exactly one run is left."""
     url = f"{mortal.panel_url}api/v1/user/erin/websites/{site}.{mortal.domain}/reload/"
 
@@ -119,7 +119,7 @@ def runs_of(mortal: Platform, label: str) -> list[Path]:
     return [file for file in mortal.paths.runs.glob("*/run.json") if f'"{label}.' in file.read_text()]
 
 
-def test_a_killed_site_is_served_again_within_two_seconds(mortal: Platform, site: str) -> None:
+def test_i2_a_killed_site_is_served_again_within_two_seconds(mortal: Platform, site: str) -> None:
     before = mortal.get(site).json()["run"]
     process = ProcessIdentity.of(site_pid(mortal, site))
     process.send(signal.SIGKILL)
@@ -131,7 +131,7 @@ def test_a_killed_site_is_served_again_within_two_seconds(mortal: Platform, site
     assert time.monotonic() - began < 2
 
 
-def test_a_worker_of_nginx_may_die(mortal: Platform, erin: User, site: str) -> None:
+def test_i2_a_worker_of_nginx_may_die(mortal: Platform, erin: User, site: str) -> None:
     master = mortal.part_pid("edge")
     for pid in children(master):
         send_signal(pid, signal.SIGKILL)
@@ -142,7 +142,7 @@ def test_a_worker_of_nginx_may_die(mortal: Platform, erin: User, site: str) -> N
     assert mortal.get(site).status_code == 200
 
 
-def test_after_the_death_of_nginxs_master_no_route_is_stale(mortal: Platform, erin: User, site: str) -> None:
+def test_i2_after_the_death_of_nginxs_master_no_route_is_stale(mortal: Platform, erin: User, site: str) -> None:
     old = mortal.get(site).json()["run"]
     before = mortal.part_pid("edge")
     send_signal(before, signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_after_the_death_of_nginxs_master_no_route_is_stale(mortal: Platform, er
     assert refused_s < 5  # no promise: how long it takes is measured elsewhere
 
 
-def test_no_log_line_is_lost_while_the_logger_is_killed(mortal: Platform, erin: User) -> None:
+def test_i2_no_log_line_is_lost_while_the_logger_is_killed(mortal: Platform, erin: User) -> None:
     count = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exec python3 answer.py"
     before = mortal.part_pid("logger")
     with ThreadPoolExecutor(1) as pool:
@@ -173,7 +173,7 @@ def test_no_log_line_is_lost_while_the_logger_is_killed(mortal: Platform, erin: 
     mortal.delete(erin, "lines-erin")
 
 
-def test_a_killed_supervisor_takes_nothing_along_and_its_successor_adopts(mortal: Platform, site: str) -> None:
+def test_i2_a_killed_supervisor_takes_nothing_along_and_its_successor_adopts(mortal: Platform, site: str) -> None:
     before = mortal.get(site).json()
     parts = {part: mortal.part_pid(part) for part in ("agent", "edge", "logger")}
     send_signal(mortal.supervisor_pid, signal.SIGKILL)
@@ -205,7 +205,7 @@ def cgroups(installation: str) -> list[str]:
     ]
 
 
-def test_after_a_reboot_the_first_request_to_each_site_succeeds(mortal: Platform, erin: User) -> None:
+def test_i4_after_a_reboot_the_first_request_to_each_site_succeeds(mortal: Platform, erin: User) -> None:
     labels = [f"s{number}-erin" for number in range(SITES)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda label: mortal.create(erin, label, answering(label)), labels))

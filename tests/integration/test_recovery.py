@@ -53,7 +53,7 @@ def serving_pid(mortal: Platform, label: str) -> int:
     return int(json.loads((mortal.paths.runs / shown["run"] / "run.json").read_text())["process"]["pid"])
 
 
-def test_a_site_that_was_backing_off_comes_up_by_itself_after_the_agents_death(mortal: Platform, gina: User) -> None:
+def test_i1_a_site_that_was_backing_off_comes_up_by_itself_after_the_agents_death(mortal: Platform, gina: User) -> None:
     mortal.shell("gina", "touch ok")
     mortal.create(gina, "gina", FLAKY)
     mortal.shell("gina", "rm ok")
@@ -100,7 +100,7 @@ def test_a_replaced_site_deleted_amid_a_slow_request_leaves_the_name_free(mortal
     mortal.delete(gina, "gina")
 
 
-def test_the_run_of_a_deleted_site_ends_although_the_agent_died(mortal: Platform, gina: User) -> None:
+def test_i1_the_run_of_a_deleted_site_ends_although_the_agent_died(mortal: Platform, gina: User) -> None:
     mortal.create(gina, "gina", answering())
     pid = serving_pid(mortal, "gina")
     with ThreadPoolExecutor(1) as pool:

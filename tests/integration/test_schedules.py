@@ -36,7 +36,7 @@ def users(mortal: Platform) -> tuple[User, User]:
     return mortal.add_user("sam"), mortal.add_user("tess")
 
 
-def test_whatever_dies_at_whatever_place_the_promises_hold(mortal: Platform, users: tuple[User, User]) -> None:
+def test_i1_i2_whatever_dies_at_whatever_place_the_promises_hold(mortal: Platform, users: tuple[User, User]) -> None:
     async def play() -> tuple[list[Outcome], Counter[str]]:
         async with arena(mortal, users) as playground:
             outcomes = [await playground.run(seed) for seed in SEEDS]
@@ -58,7 +58,7 @@ def test_a_second_agent_of_one_root_gives_up(mortal: Platform) -> None:
     assert mortal.hostel("website", "list").returncode == 0  # the first one was not disturbed
 
 
-def test_the_checker_finds_an_agent_that_publishes_too_early(mortal: Platform, users: tuple[User, User]) -> None:
+def test_i1_i2_the_checker_finds_an_agent_that_publishes_too_early(mortal: Platform, users: tuple[User, User]) -> None:
     async def play() -> Outcome:
         agent = (sys.executable, "-P", str(HASTY_AGENT), "--root", str(mortal.root))
         async with arena(mortal, users, agent) as playground:

@@ -239,7 +239,7 @@ async def visit_next_run(platform: Platform, label: str, old: str, over: asyncio
             await asyncio.sleep(0.02)
 
 
-def test_a_reload_drains_each_class_by_its_own_budget(platform: Platform, fay: User) -> None:
+def test_i8_a_reload_drains_each_class_by_its_own_budget(platform: Platform, fay: User) -> None:
     """Of uvicorn, which waits for open streams for ever, and of a website that ignores TERM besides."""
     budgets = {"drain_s": 30.0, "websocket_drain_s": DRAIN_S, "grace_s": GRACE_S, "ws_spread_s": 0.0}
 

@@ -284,7 +284,7 @@ def assert_recovered(platform: Platform, user: User) -> None:
     assert log_in(platform, user).status_code == 302
 
 
-def test_a_locked_database_is_a_503_and_costs_no_website(fragile: Platform, erin: User, site: str) -> None:
+def test_i5_a_locked_database_is_a_503_and_costs_no_website(fragile: Platform, erin: User, site: str) -> None:
     with contextlib.closing(sqlite3.connect(database(fragile), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert_api_and_pages_say(fragile, erin, site, 503, "database_busy")
@@ -345,7 +345,7 @@ def restored(fragile: Platform, erin: User, site: str, tmp_path_factory: pytest.
     return fragile
 
 
-def test_what_a_restored_database_does_not_know_goes_on_and_doctor_names_it(restored: Platform, erin: User) -> None:
+def test_i10_what_a_restored_database_does_not_know_goes_on_and_doctor_names_it(restored: Platform, erin: User) -> None:
     found = complaints(restored, "wanted state")
     assert [sum(words in message for message in found) for words in ("newer-erin.", "back-erin.", "user gina ")] == [
         1
@@ -361,7 +361,7 @@ def test_what_a_restored_database_does_not_know_goes_on_and_doctor_names_it(rest
     assert listed == [f"erin.{restored.domain}"]
 
 
-def test_what_a_restored_database_knows_is_as_it_says_and_can_be_changed(
+def test_i10_what_a_restored_database_knows_is_as_it_says_and_can_be_changed(
     restored: Platform, erin: User, site: str
 ) -> None:
     assert restored.get(site).json()["word"] == "old", "as it was yesterday"

@@ -168,7 +168,7 @@ def test_a_user_is_throttled_apart_from_others(owner, other, limit):
     assert other.call("GET", other.websites_url).status_code == 200
 
 
-def test_tokens_cannot_be_tried_without_end(owner, limit):
+def test_g3_tokens_cannot_be_tried_without_end(owner, limit):
     limit(requests_per_minute=3)
     wrong = {"authorization": "Token " + "0" * 40, "x-real-ip": "192.0.2.1"}
     codes = [owner.call("GET", owner.websites_url, headers=wrong).status_code for _ in range(5)]
@@ -284,7 +284,7 @@ def test_a_mistake_of_ours_is_logged_and_not_shown(owner, monkeypatch, caplog):
     assert "api call failed" in caplog.text
 
 
-def test_tokens_never_reach_the_log(owner, caplog, agent_away):
+def test_g1_tokens_never_reach_the_log(owner, caplog, agent_away):
     wrong = "f" * 40
     for token in (owner.token, wrong):
         headers = {"authorization": f"Token {token}"}

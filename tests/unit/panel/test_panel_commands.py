@@ -234,7 +234,7 @@ def test_as_a_process_it_migrates_and_ends_with_1_and_one_line_on_trouble(tmp_pa
     assert (unknown.returncode, unknown.stdout, unknown.stderr) == (1, "", "error: There is no user 'nobody'.\n")
 
 
-def test_the_database_is_in_wal_mode_and_syncs_fully(db):
+def test_i6_the_database_is_in_wal_mode_and_syncs_fully(db):
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)

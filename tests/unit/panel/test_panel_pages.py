@@ -45,7 +45,7 @@ def test_somebody_logs_in_sees_the_dashboard_and_logs_out(owner, stranger):
     assert stranger.get("/user/xanthippe/", secure=True).status_code == 302
 
 
-def test_cookies_belong_to_this_host_alone(owner, stranger):
+def test_g7_cookies_belong_to_this_host_alone(owner, stranger):
     stranger.get("/login/", secure=True)
     log_in(stranger, "xanthippe", PASSWORD)
     assert set(stranger.cookies) == {"__Host-csrf", "__Host-session"}
@@ -85,7 +85,7 @@ def test_logins_are_throttled_by_address_and_by_name(owner, stranger, limit):
     assert log_in(stranger, "sokrates", "wrong", **{"x-real-ip": "192.0.2.11"}).status_code == 200
 
 
-def test_a_form_from_another_origin_is_refused(owner):
+def test_g6_a_form_from_another_origin_is_refused(owner):
     browser = Client(enforce_csrf_checks=True, headers={"host": HOST})
     page = browser.get("/login/", secure=True)
     (secret,) = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.content.decode())
@@ -217,7 +217,7 @@ def test_pages_over_plain_http_go_to_the_public_https_port(stranger):
     assert (answer.status_code, answer.headers["Location"]) == (301, f"{ORIGIN}/login/?next=/")
 
 
-def test_a_dump_of_the_database_holds_no_usable_token(owner, stranger):
+def test_g2_a_dump_of_the_database_holds_no_usable_token(owner, stranger):
     from django.db import connection
 
     shown = owner.log_in().post("/user/xanthippe/account/api_token/new_token/", secure=True)

@@ -2,6 +2,7 @@
 --
 -- It comes from access.lua (the site is held), from balancer.lua (the site is held by the time the body has arrived) or
 -- from nginx's own 502 (connect() was refused). The last counts once for a request, and only if nothing was sent.
+local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
@@ -48,10 +49,10 @@ end
 -- Wait until `entry` or its successor is ready; returns the last one seen. The clock starts anew with each record: the
 -- agent publishes one when the site's own start begins, after queueing.
 local function wait(entry, refused)
-    local began, step = ngx.now(), FIRST_STEP_S
+    local began, step = clock(), FIRST_STEP_S
     local give_up = began + entry.hold_s
     while is_waiting(entry) and not is_ready(entry, refused) do
-        local now = ngx.now()
+        local now = clock()
         if now >= give_up then
             return entry
         end
@@ -66,7 +67,7 @@ local function wait(entry, refused)
         end
         if seen.raw ~= entry.raw then
             entry = seen
-            give_up = math.min(ngx.now() + entry.hold_s, began + QUEUE_S + entry.hold_s)
+            give_up = math.min(clock() + entry.hold_s, began + QUEUE_S + entry.hold_s)
         end
     end
     return entry

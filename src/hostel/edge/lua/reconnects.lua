@@ -13,10 +13,9 @@ function _M.find_end(record)
     end
 end
 
--- Whether this request is to wait in @spread.
+-- Whether this request is to wait in @spread: near the switch, on either side, for the clock may have been set back.
 function _M.is_due(entry)
-    local spread_until = entry.spread_until
-    return spread_until ~= nil and now() < spread_until and var.websocket ~= ""
+    return entry.spread_until ~= nil and math.abs(now() - entry.spread_from) < entry.spread_s and var.websocket ~= ""
 end
 
 -- How long; never longer than the whole time, also where a clock was set back since the record was written.

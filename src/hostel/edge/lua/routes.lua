@@ -4,6 +4,7 @@
 -- pushed it; each worker keeps a decoded copy that is valid while the text is the same, so a request decodes no JSON.
 -- Unknown names live in a dict of their own, where a flood of them can push out nothing else.
 local cjson = require "cjson.safe"
+local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local reconnects = require "hostel.reconnects"
@@ -182,9 +183,9 @@ function _M.count_arrived(domain)
 end
 
 local function lock(domain)
-    local deadline = ngx.now() + LOCK_S
+    local deadline = clock() + LOCK_S
     while not state:add("lock:" .. domain, true, LOCK_S) do
-        if ngx.now() > deadline then
+        if clock() > deadline then
             return nil, "another push of this domain does not end"
         end
         ngx.sleep(LOCK_STEP_S)

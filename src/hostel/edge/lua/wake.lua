@@ -1,4 +1,5 @@
 -- Tells the agent that somebody waits for a website: one message for each site at a time, repeated while it waits.
+local clock = require "hostel.clock"
 local settings = require "hostel.settings"
 
 local wakes = ngx.shared.wakes
@@ -34,15 +35,31 @@ local function wake(premature, domain)
         return
     end
     local ok, err = post(domain)
-    wakes:set(domain, true, ok and AGAIN_S or AGAIN_UNHEARD_S)
+    local again_s = ok and AGAIN_S or AGAIN_UNHEARD_S
+    wakes:set(domain, clock() + again_s, again_s)
     if not ok and wakes:add("complained", true, COMPLAIN_EVERY_S) then
         ngx.log(ngx.ERR, "the agent was not told to wake ", domain, ", will try again: ", err)
     end
 end
 
+-- Whether it is time for a message; if so, no other is sent while it is under way. The dict forgets by the wall clock,
+-- which may be set back, so each entry says when it ends.
+local function take_turn(domain)
+    local now, underway_s = clock(), ANSWER_TIMEOUT_MS / 1000
+    if wakes:add(domain, now + underway_s, underway_s) then
+        return true
+    end
+    local ends = wakes:get(domain)
+    if ends and ends > now then
+        return false
+    end
+    wakes:set(domain, now + underway_s, underway_s)
+    return true
+end
+
 -- Returns at once: a visitor who leaves takes no wake along, and a slow agent delays nobody.
 return function(domain)
-    if not wakes:add(domain, true, ANSWER_TIMEOUT_MS / 1000) then
+    if not take_turn(domain) then
         return
     end
     local ok, err = ngx.timer.at(0, wake, domain)
