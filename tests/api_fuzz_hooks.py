@@ -18,11 +18,14 @@ ME, OTHER, MARK, DOMAIN = FUZZ["me"], FUZZ["other"], FUZZ["mark"], FUZZ["domain"
 
 OWN = [f"{ME}.{DOMAIN}", *(f"N{number}-{ME}.{DOMAIN}" for number in range(12))]
 OTHERS = [f"{OTHER}.{DOMAIN}", f"kept-{OTHER}.{DOMAIN}", f"www.{DOMAIN}"] * 3
+FILES = [f"home/{user}/{name}" for user in (ME, OTHER) for name in ("", "kept.txt", "a/b.txt", "../otto/kept.txt")]
+FILES += ["home", "etc/passwd", "var/log", f"home/{ME}/../{OTHER}/kept.txt", f"home/{ME}/link/kept.txt"]
+VARIABLES = ["WORD", "SECRET", "PATH"]
 # Most end at once; the second one serves. What is generated beside them runs in the sandbox of the one who fuzzes.
 COMMANDS = ["exit 3", "exec python3 answer.py", "true", "nonsense --uds $DOMAIN_SOCKET"]
 
 _counts: Counter[str] = Counter()
-_PATH = re.compile(r"/api/v1/user/([^/]+)/websites/")
+_PATH = re.compile(r"/api/v\d/user/([^/]+)/")
 
 
 def _often(good: list[str], generated: object) -> st.SearchStrategy[object]:
@@ -32,8 +35,8 @@ def _often(good: list[str], generated: object) -> st.SearchStrategy[object]:
 @schemathesis.hook
 def flatmap_path_parameters(context, path_parameters):
     """Names that exist, one's own and the other's, beside generated ones."""
-    likely = {"username": [ME, ME, ME, ME, OTHER], "domain_name": [*OWN, *OTHERS]}
-    fields = {key: _often(likely[key], value) for key, value in path_parameters.items()}
+    likely = {"username": [ME, ME, ME, ME, OTHER], "domain_name": [*OWN, *OTHERS], "path": FILES, "name": VARIABLES}
+    fields = {key: _often(likely.get(key, [value]), value) for key, value in path_parameters.items()}
     return st.fixed_dictionaries(fields)
 
 

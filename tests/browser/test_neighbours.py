@@ -122,7 +122,7 @@ def test_g8_cookies_that_fill_every_request_lock_out_of_a_panel_below_the_same_d
     page = bobs_window.page
     page.goto(neighbour)
     page.evaluate(BOMB, platform.domain)
-    with pytest.raises(Error, match="ERR_CONNECTION_CLOSED|ERR_HTTP2"):
+    with pytest.raises(Error, match=r"ERR_CONNECTION_CLOSED|ERR_HTTP2"):
         page.goto(f"{platform.panel_url}login/")
     sent = {url: len(page.context.cookies(url)) for url in (platform.panel_url, "https://panel.localhost/")}
     assert sent[platform.panel_url] > 20

@@ -17,6 +17,7 @@ from edge_fixtures import (
     parse_response,
     read_to_end,
     read_until,
+    replying,
     wait_until,
 )
 

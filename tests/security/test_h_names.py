@@ -13,8 +13,8 @@ import idna
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+from edge_fixtures import DOMAIN, RunningEdge, make_certificate
 
-from contract.edge_fixtures import DOMAIN, RunningEdge, make_certificate
 from hostel.wire.names import RESERVED_LABELS, InvalidName, canonical_domain, check_user_domain, check_username
 from live import Platform, User, answering
 

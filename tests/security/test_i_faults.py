@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying, wait_until
 
 import hostel
-from contract.edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying, wait_until
 from hostel.wire.route import RouteState
 from live import Platform, User, answering, send_signal
 from stepped_clock import SteppedClock

@@ -37,6 +37,7 @@ def addresses_of_users() -> list[str]:
 
 def visit(pattern: str, name: str, domain: str) -> str:
     filled = {"username": name, "domain_name": domain, "version": "v1", "rest": "websites/x/y/"}
+    filled |= {"path": f"home/{name}/README.txt", "name": "WORD"}
     return "/" + re.sub(r"<\w+:(\w+)>", lambda match: filled[match[1]], pattern)
 
 

@@ -294,7 +294,12 @@ delete_file = extend_schema(
     summary="Delete a file, or a directory with all that is in it",
     tags=["files"],
     parameters=[_USERNAME, _PATH],
-    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NO_FILE},
+    responses={
+        204: OpenApiResponse(description="Deleted"),
+        **_REFUSALS,
+        403: OpenApiResponse(shapes.DeletionRefused, description="Not your account, or not yours to delete"),
+        404: OpenApiResponse(shapes.DeletionRefused, description="There is no such file or directory"),
+    },
 )
 
 list_tree = extend_schema(
@@ -310,6 +315,7 @@ list_tree = extend_schema(
         ),
         400: _error("Not a directory", "/home/xanthippe/app.py is not a directory"),
         **_REFUSALS,
+        **_NO_FILE,
     },
 )
 

@@ -277,6 +277,14 @@ class ErrorShown(serializers.Serializer[Any]):
     code = serializers.CharField(required=False, help_text="The same as in the header `Hostel-Error-Code`.")
 
 
+class DeletionRefused(serializers.Serializer[Any]):
+    """Of a file: the sentence stands in `message` where the file is the reason, in `detail` otherwise."""
+
+    message = serializers.CharField(required=False)
+    detail = serializers.CharField(required=False)
+    code = serializers.CharField(required=False, help_text="The same as in the header `Hostel-Error-Code`.")
+
+
 @extend_schema_field(
     {
         "oneOf": [
