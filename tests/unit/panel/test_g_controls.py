@@ -38,7 +38,7 @@ def addresses_of_users() -> list[str]:
 def visit(pattern: str, name: str, domain: str) -> str:
     filled = {"username": name, "domain_name": domain, "version": "v1", "rest": "websites/x/y/"}
     filled |= {"path": f"home/{name}/README.txt", "name": "WORD"}
-    return "/" + re.sub(r"<\w+:(\w+)>", lambda match: filled[match[1]], pattern)
+    return "/" + re.sub(r"<\w+:(\w+)>", lambda match: filled.get(match[1], "server"), pattern)
 
 
 def statuses_for_another(owner: Any, other: Any) -> dict[str, set[int]]:
