@@ -164,22 +164,6 @@ def test_more_than_max_held_are_refused_at_once(edge: RunningEdge, agent: Upstre
         assert [response().status for response in responses] == [200] * 3
 
 
-def test_visitors_who_leave_are_no_longer_held(edge: RunningEdge, agent: Upstream) -> None:
-    domain = f"left.{DOMAIN}"
-    edge.publish(domain, RouteState.HELD)
-    upstream = edge.upstream("run-left", replying(answer("up")))
-    connections = [edge.connect() for _ in range(5)]
-    for connection in connections:
-        connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
-    wait_held(edge, domain, 5)
-    for connection in connections:
-        connection.close()
-    wait_held(edge, domain, 0)
-    edge.running(domain, upstream)
-    assert edge.get(domain).body == b"up"
-    assert len(upstream.requests) == 1
-
-
 def refuse(edge: RunningEdge, run: str) -> Upstream:
     """An upstream whose socket file is there and refuses connections."""
     upstream = edge.upstream(run, replying(answer("old")))
@@ -237,21 +221,6 @@ def test_a_run_that_goes_on_refusing_is_a_502_at_the_hold_clock(edge: RunningEdg
     assert edge.get(domain).status == 502
     assert 0.4 <= time.monotonic() - began < 1.5
     assert wakes(agent, domain) == 1
-
-
-def test_a_run_that_dies_while_answering_is_a_502_and_is_sent_nothing_again(edge: RunningEdge, agent: Upstream) -> None:
-    domain = f"dies.{DOMAIN}"
-
-    async def die(_request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.abort()
-
-    upstream = edge.upstream("run-dies", die)
-    edge.running(domain, upstream)
-    for method in ("GET", "POST", "PUT"):
-        assert edge.send(method, domain, "/", body=b"" if method == "GET" else b"x").status == 502
-    assert len(upstream.requests) == 3
-    assert edge.status(domain).held_total == 0
-    assert edge.bound("run-dies") == (0, 0)
 
 
 def test_a_pooled_connection_that_the_website_closed_loses_no_request(edge: RunningEdge, agent: Upstream) -> None:

@@ -66,69 +66,10 @@ def test_a_website_answers_over_http_2(edge: RunningEdge, alice: Upstream) -> No
     assert (alice.requests[0].line, alice.requests[0].body) == ("POST /x HTTP/1.1", b"a=b")
 
 
-@pytest.mark.parametrize("host", [ALICE.upper(), f"{ALICE}.", f"{ALICE}:8443", f"Alice.{DOMAIN}.:1"])
-def test_spellings_of_one_name_reach_one_website(edge: RunningEdge, alice: Upstream, host: str) -> None:
-    assert edge.get(host).body == b"alice"
-    assert alice.requests[0].headers["host"] == f"{ALICE}:{edge.http_port}"
-
-
-def test_an_absolute_uri_wins_over_host(edge: RunningEdge, alice: Upstream) -> None:
-    assert edge.get("bob.invalid", f"http://{ALICE}/p?q=1").body == b"alice"
-    assert alice.requests[0].line == "GET /p?q=1 HTTP/1.1"
-    assert alice.requests[0].headers["host"] == f"{ALICE}:{edge.http_port}"
-
-
 def test_the_raw_path_reaches_the_website(edge: RunningEdge, alice: Upstream) -> None:
     for path in ("//hostel/page", "/a//b/../c", "/a/%2e%2e%2fx", "/hostel/page?a=%20b"):
         assert edge.get(ALICE, path).body == b"alice"
         assert alice.requests[-1].line == f"GET {path} HTTP/1.1"
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        f"nobody.{DOMAIN}",
-        "_",
-        "localhost",
-        "127.0.0.1",
-        '"<b>',
-        "a|b.c",
-        "%2e%2e%2f",
-        "user@alice.c",
-        f"-{ALICE}",
-        f"a_b.{DOMAIN}",
-        f"alice..{DOMAIN}",
-        f"{'a' * 64}.{DOMAIN}",
-        f"{'a.' * 50}{DOMAIN}",
-        "[::1]",
-        "\xe4.example",
-    ],
-)
-def test_odd_names_are_unknown_and_not_echoed(edge: RunningEdge, host: str) -> None:
-    response = edge.get(host)
-    assert response.status in (400, 404)
-    assert host.encode("latin-1") not in response.body or host in {"_", "localhost"}
-    if response.status == 404:
-        assert b"Coming Soon!" in response.body
-        assert response.headers["cache-control"] == "no-store"
-
-
-def test_names_cannot_leave_the_routes_directory(edge: RunningEdge) -> None:
-    (edge.paths.state / "outside.json").write_text('{"serial": 1}')
-    for host in ("../outside", "..%2foutside", "x/../../outside", "\\..\\outside"):
-        assert edge.get(host).status in (400, 404)
-    assert "outside" not in edge.errors()
-
-
-def test_http_0_9_is_refused(edge: RunningEdge, alice: Upstream) -> None:
-    assert edge.raw(b"GET /\r\n") == b""
-    assert edge.raw(f"GET http://{ALICE}/\r\n".encode()) == b""
-    assert not alice.requests
-
-
-def test_http_1_0_without_host_is_unknown(edge: RunningEdge) -> None:
-    assert b" 404 " in edge.raw(b"GET / HTTP/1.0\r\n\r\n").splitlines()[0]
-    assert b" 400 " in edge.raw(b"GET / HTTP/1.1\r\n\r\n").splitlines()[0]
 
 
 @pytest.mark.parametrize("state", PAGES)
@@ -245,29 +186,6 @@ def test_a_website_s_own_errors_pass_unchanged(edge: RunningEdge) -> None:
         edge.loop.run(upstream.stop())
 
 
-def test_a_flood_of_unknown_names_evicts_no_route(edge: RunningEdge, alice: Upstream) -> None:
-    assert edge.get(ALICE).status == 200
-    file = edge.paths.routes / f"{ALICE}.json"
-    text = file.read_bytes()
-    file.unlink()  # from here on only nginx's memory knows alice
-    known = edge.status().routes_known
-    try:
-        with edge.connect() as connection:
-            replies = connection.makefile("rb")
-            for batch in range(95):  # one connection takes 10,000 requests
-                names = (f"u{batch}-{number}.{'x' * 60}.test" for number in range(100))
-                connection.sendall(b"".join(f"HEAD / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode() for name in names))
-                statuses = 0
-                while statuses < 100:
-                    line = replies.readline()
-                    assert line, "the edge closed the connection"
-                    statuses += line.startswith(b"HTTP/1.1 404")
-        assert edge.get(ALICE).status == 200
-        assert edge.status().routes_known == known
-    finally:
-        file.write_bytes(text)
-
-
 def leaf(connection: socket.socket) -> x509.Certificate:
     assert isinstance(connection, ssl.SSLSocket)
     der = connection.getpeercert(binary_form=True)
@@ -303,15 +221,6 @@ def test_the_sites_certificate_is_renewed_while_running(edge: RunningEdge, alice
         with edge.connect(tls=server_name) as connection:
             assert leaf(connection).serial_number != before
     assert edge.get(ALICE, tls=ALICE).body == b"alice"
-
-
-def test_a_connection_serves_the_names_of_its_certificate_only(edge: RunningEdge, alice: Upstream) -> None:
-    edge.running("alone.example", alice)
-    assert edge.get(ALICE, tls=f"bob.{DOMAIN}").status == 200
-    assert edge.get(ALICE, tls="").status == 200
-    assert edge.get("alone.example", tls="alone.example").status == 200
-    misdirected = edge.get("alone.example", tls=ALICE)
-    assert (misdirected.status, b"Wrong connection" in misdirected.body) == (421, True)
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -154,7 +154,7 @@ class Edge:
             record = parse(RouteRecord, json.loads(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, MalformedMessage) as error:
+        except (OSError, ValueError, RecursionError, MalformedMessage) as error:
             log.warning("route record cannot be read", path=str(path), reason=str(error))
             return None
         if record.domain != domain:
