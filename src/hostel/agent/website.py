@@ -203,6 +203,12 @@ class Website:
         failures = (self._failure, self.record.deploy.failure)
         return any(failure.reason is Reason.GATE_CLOSED for failure in failures if failure)
 
+    @property
+    def _is_our_fault(self) -> bool:
+        """Whether the last change failed by no fault of the owner's, who therefore need do nothing for another try."""
+        failure = self.record.deploy.failure
+        return failure is not None and failure.reason in (Reason.GATE_CLOSED, Reason.SANDBOX_FAILED)
+
     def heed_suspension(self) -> int:
         """The tenant was suspended, or is so no more. Returns the ticket."""
         self._interrupted.set()
@@ -256,7 +262,7 @@ class Website:
             self._enter(self._state_when_stopped())
         elif phase is Phase.STARTING:
             self._ask_for_run(is_change=True)
-        elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on and not self._is_refused:
+        elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on and not self._is_our_fault:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
         else:
@@ -498,21 +504,21 @@ class Website:
             self._crashes = 0
         self._serving = None
         log.warning("website crashed", website=self.domain, run=ended.run, reason=failure.reason.value)
-        self._fail(failure, should_retry=True)
+        self._be_down(failure, should_retry=True)  # no failure of a change that is under way: that is still to be tried
         failpoint.reach("website.crash.noted")
         self.retire(ended)  # nothing to drain: only what is left of it to be removed
         await self._publish_current()
 
     def _fail(self, failure: Failure, *, should_retry: bool) -> None:
-        """Record a failure. What serves goes on serving; if nothing does, visitors are held or told.
-
-        The panel is tried again in any case: nobody could mend it through the panel.
-        """
+        """A start has failed. What serves goes on serving; if nothing does, visitors are held or told."""
         if self.record.deploy.phase is Phase.STARTING:
             deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
             self._note(replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None))
-        if self._serving is not None:
-            return
+        if self._serving is None:
+            self._be_down(failure, should_retry=should_retry)
+
+    def _be_down(self, failure: Failure, *, should_retry: bool) -> None:
+        """Nothing serves. The panel is tried again in any case: nobody could mend it through the panel."""
         self._failure, self._is_route_due = failure, True
         if should_retry or self.spec.tenant == SYSTEM_TENANT:
             self._crashes += 1
