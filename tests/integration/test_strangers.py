@@ -109,7 +109,7 @@ def test_a_site_of_one_user_is_out_of_reach_of_another(platform: Platform, alice
     platform.delete(alice, "alice")
 
 
-def test_a_removed_user_leaves_nothing_running_and_the_home_in_backups(platform: Platform) -> None:
+def test_d22_a_removed_user_leaves_nothing_running_and_the_home_in_backups(platform: Platform) -> None:
     user = platform.add_user_with_server("mallory")
     uid = platform.shell("mallory", "id -u").strip()
     platform.create(user, "mallory", answering())

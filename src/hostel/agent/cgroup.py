@@ -161,8 +161,8 @@ def children(path: str) -> list[str]:
     """Names of the cgroups directly below `path`, over all controllers."""
     names: set[str] = set()
     for controller in _controllers():
-        with contextlib.suppress(OSError):
-            names |= {entry.name for entry in os.scandir(_directory(controller, path)) if entry.is_dir()}
+        with contextlib.suppress(OSError), os.scandir(_directory(controller, path)) as entries:
+            names |= {entry.name for entry in entries if entry.is_dir()}
     return sorted(names)
 
 
@@ -232,6 +232,22 @@ def fork_refusals(path: str) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("max "))
+
+
+def unreaped(path: str, *, least: int = 0) -> int:
+    """How many processes of `path` have ended without being waited for: they count against its limit until then.
+
+    0 where fewer than `least` processes are counted at all: then the others are not looked at.
+    """
+    directory = _directory("" if is_unified() else "pids", path)
+    try:
+        counted = int((directory / "pids.current").read_text())
+        if counted < least:
+            return 0
+        living = len((directory / ("cgroup.threads" if is_unified() else "tasks")).read_text().split())
+    except (OSError, ValueError):
+        return 0
+    return max(0, counted - living)
 
 
 def _controllers() -> list[str]:

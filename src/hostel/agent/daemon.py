@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from hostel.agent import api, kernel
 from hostel.agent.certificates import CA, SITES, ensure_certificates
 from hostel.agent.installation import PANEL_NUMBER, ensure_installation
+from hostel.agent.leftovers import remove_leftovers
 from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
 from hostel.agent.panel import pull_wanted
 from hostel.agent.tenant import edge_gid
@@ -67,7 +68,9 @@ class Daemon:
         self._config = read_config(self._paths.config_file)
         ensure_directories(self._paths, edge_gid=edge_gid())
         self._lock = await _lock(self._paths.agent_for_root / "lock")
-        installation = ensure_installation(self._paths, pool=self._config.network.pool)
+        installation = ensure_installation(
+            self._paths, pool=self._config.network.pool, remove_leftovers=remove_leftovers
+        )
         ensure_certificates(self._paths.certificates, self._config, installation=installation.id)
         self._secret = write_agent_secret(self._paths, installation)
         self._edge = Edge(self._paths)
@@ -78,6 +81,7 @@ class Daemon:
         self._listen("edge", self._paths.agent_for_edge, api.edge_app(self._node), owner=(0, edge_gid()))
         self._listen("root", self._paths.agent_for_root, api.root_app(self._node), owner=(0, 0))
         self._start("pull wanted state", self._pull())
+        self._start("watch processes", self._node.watch_processes())
         self._start("watch the gates", self._node.gates.watch())
         self._start("note limits", self._node.note_limits())
         self._start("measure homes", self._node.disk.serve(lambda: [tenant.name for tenant in self._node.users()]))

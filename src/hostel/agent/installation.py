@@ -10,7 +10,7 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,8 +49,13 @@ class Installation:
     def address(self, number: int) -> str:
         return str(ipaddress.IPv4Network(self.subnet)[number])
 
+    @property
+    def interfaces(self) -> str:
+        """How the names of all its interfaces begin."""
+        return f"h{self.id}"
+
     def interface(self, number: int) -> str:
-        return f"h{self.id}{number}"  # at most 14 characters; the kernel takes 15
+        return f"{self.interfaces}{number}"  # at most 14 characters; the kernel takes 15
 
     @property
     def cgroups(self) -> tuple[str, str]:
@@ -72,12 +77,21 @@ def take_number(paths: Paths, installation: Installation) -> tuple[int, Installa
     return number, advanced
 
 
-def ensure_installation(paths: Paths, *, pool: str, claims: Path = CLAIMS) -> Installation:
-    """This root's installation, claimed on first call. Safe to repeat and to race."""
+def ensure_installation(
+    paths: Paths,
+    *,
+    pool: str,
+    claims: Path = CLAIMS,
+    remove_leftovers: Callable[[Installation], None] = lambda _: None,
+) -> Installation:
+    """This root's installation, claimed on first call. Safe to repeat and to race.
+
+    `remove_leftovers` is called with each installation whose root is gone, before what it had claimed is free.
+    """
     claims.mkdir(mode=0o755, parents=True, exist_ok=True)
     with _lock(claims):
         known = _read(paths)
-        others = list(_live_claims(claims, except_root=paths.root))
+        others = list(_live_claims(claims, remove_leftovers, except_root=paths.root))
         if known is None:
             known = _claim(pool, others)
             _write(paths, known)
@@ -105,7 +119,9 @@ def _claim(pool: str, others: list[Installation]) -> Installation:
     return Installation(id=secrets.token_hex(4), uid_base=uid_base, subnet=subnet)
 
 
-def _live_claims(claims: Path, *, except_root: Path) -> Iterator[Installation]:
+def _live_claims(
+    claims: Path, remove_leftovers: Callable[[Installation], None], *, except_root: Path
+) -> Iterator[Installation]:
     for file in claims.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, MalformedMessage):
             data = json.loads(file.read_bytes())
@@ -113,6 +129,7 @@ def _live_claims(claims: Path, *, except_root: Path) -> Iterator[Installation]:
             root = Path(data["root"])
             in_place = _read(Paths(root))
             if in_place is None or in_place.id != claimed.id:
+                remove_leftovers(claimed)
                 file.unlink()
             elif root != except_root:
                 yield claimed

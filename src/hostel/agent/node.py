@@ -78,6 +78,8 @@ TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _NOTE_LIMITS_EVERY_S = 5.0
 _SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
+WATCH_PROCESSES_S = 5.0
+_STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
 
 
 class Node:
@@ -320,6 +322,13 @@ class Node:
         if tenant is None or tenant.is_leaving:
             raise UnknownTenant(f"There is no user {name!r}; `hostel user list` shows who there is.")
         return await self.commands.prepare(tenant, request)
+
+    async def watch_processes(self) -> None:
+        """Renew websites that choke on their own ended processes, for ever."""
+        while True:
+            for website in list(self.websites.values()):
+                website.renew_if_clogged()
+            await asyncio.sleep(WATCH_PROCESSES_S)
 
     # -- gates
 

@@ -124,6 +124,11 @@ class Sandbox:
         if self.noted[1] > before[1]:
             self.output.note("too many processes: the kernel refused one (limits `site_pids` and `pids`)")
 
+    def say(self, line: str) -> None:
+        """A line of the platform's own in the error log, for the owner of the website."""
+        if self.output is not None:
+            self.output.note(line)
+
 
 class Sandboxes:
     """Starts, adopts, stops and removes the sandboxes of one installation."""
@@ -189,6 +194,7 @@ class Sandboxes:
         """
         if not await self.terminate(sandbox, grace_s=grace_s):
             log.warning("sandbox ignored TERM", run=sandbox.run, website=sandbox.record.website, grace_s=grace_s)
+            sandbox.say("the command did not end when it was asked to (SIGTERM): it was killed")
             cgroup.signal_all(sandbox.cgroup, signal.SIGKILL)
             if not await _within(sandbox.exit, _TERM_TO_KILL_CHECK_S):
                 log.error("sandbox does not die", run=sandbox.run, cgroup=sandbox.cgroup)

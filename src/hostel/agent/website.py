@@ -68,6 +68,7 @@ _HOLD_FIRST_S = 10.0
 _QUEUE_S = 60.0
 _STARTS_KEPT = 5
 _LOOK_AGAIN_S = 0.5
+RENEW_AFTER_S = 5.0  # no run is replaced sooner for its unreaped processes
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
 _TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
@@ -197,6 +198,23 @@ class Website:
         if self._is_refused and self._is_wanted and self._runs_asked == self._runs_tried:
             self._note_deploy(Phase.STARTING)
             self._ask_for_run(is_change=True)
+
+    def renew_if_clogged(self) -> None:
+        """Start a new run where ended processes that nobody waits for take up half of the serving one's limit.
+
+        PID 1 of a sandbox is the website's own server: orphans fall to it, and as a rule it does not wait for them.
+        They go with it.
+        """
+        serving = self._serving
+        is_busy = self._asked > self._settled or time.monotonic() - self._serving_since < RENEW_AFTER_S
+        if serving is None or is_busy:
+            return
+        half = self.spec.limits.pids // 2
+        if cgroup.unreaped(serving.cgroup, least=half) < half:
+            return
+        log.warning("website is renewed: nobody waits for its ended processes", website=self.domain, run=serving.run)
+        serving.say("ended processes that the command does not wait for take up half of its limit: it is started anew")
+        self._ask_for_run(is_change=False)
 
     @property
     def _is_refused(self) -> bool:

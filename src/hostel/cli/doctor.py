@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import platform
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -51,6 +52,8 @@ def examine(paths: Paths) -> Iterator[Check]:
     yield check
     yield from preflight(paths, config)
     yield prerequisites.check_runc_version()
+    yield prerequisites.check_kernel_is_newest(platform.release())
+    yield prerequisites.check_core_pattern(prerequisites.read_core_pattern())
     yield prerequisites.check_nginx_service()
     yield prerequisites.check_packet_filter()
     yield prerequisites.check_resolvers(config)

@@ -258,6 +258,38 @@ def check_packet_filter() -> Check:
     )
 
 
+def check_core_pattern(pattern: str) -> Check:
+    """RLIMIT_CORE keeps a sandbox from writing core files, but not from having them piped to a program (core(5))."""
+    name = "core dumps"
+    if not pattern.startswith("|"):
+        return ok(name, "none of websites: their limit is 0")
+    message = f"the memory of a website that crashes goes to {pattern[1:].split(maxsplit=1)[0]}, whatever its limit"
+    return warning(name, message, "sysctl -w kernel.core_pattern=core, or let it ignore uids from 1879048192 on")
+
+
+def read_core_pattern() -> str:
+    return Path("/proc/sys/kernel/core_pattern").read_text().strip()
+
+
+def check_kernel_is_newest(
+    release: str, boot: Path = Path("/boot"), flag: Path = Path("/run/reboot-required")
+) -> Check:
+    """All users share the kernel: a hole that has been mended on disk is open until the machine starts it."""
+    name = "newest kernel"
+    flavour = release.rpartition("-")[2]
+    installed = [file.name.removeprefix("vmlinuz-") for file in boot.glob(f"vmlinuz-*-{flavour}")]
+    newest = max(installed, key=_version_of, default=release)
+    if _version_of(newest) > _version_of(release):
+        return warning(name, f"{newest} is installed, {release} runs", "reboot: websites wake with their first request")
+    if flag.exists():
+        return warning(name, f"{release} runs, and {flag} says that a reboot is due", f"reboot; {flag}.pkgs says why")
+    return ok(name, f"{release} runs, and no newer one is installed")
+
+
+def _version_of(release: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", release))
+
+
 # -- the network
 
 

@@ -130,6 +130,26 @@ def test_the_kernel_must_know_nosymfollow() -> None:
         assert prerequisites.check_kernel(release).status is Status.OK
 
 
+def test_d23_a_kernel_that_waits_for_a_reboot_is_a_warning(tmp_path: Path) -> None:
+    flag = tmp_path / "reboot-required"
+    for release in ("6.1.0-9-amd64", "6.1.0-28-amd64", "6.1.0-30-cloud-amd64x"):
+        (tmp_path / f"vmlinuz-{release}").touch()
+    old = prerequisites.check_kernel_is_newest("6.1.0-9-amd64", tmp_path, flag)
+    assert (old.status, old.message) == (Status.WARNING, "6.1.0-28-amd64 is installed, 6.1.0-9-amd64 runs")
+    assert prerequisites.check_kernel_is_newest("6.1.0-28-amd64", tmp_path, flag).status is Status.OK
+    flag.touch()
+    due = prerequisites.check_kernel_is_newest("6.1.0-28-amd64", tmp_path, flag)
+    assert due.status is Status.WARNING
+    assert "a reboot is due" in due.message
+
+
+def test_d9_a_program_that_gets_core_dumps_is_a_warning() -> None:
+    assert prerequisites.check_core_pattern("core.%p").status is Status.OK
+    piped = prerequisites.check_core_pattern("|/usr/lib/systemd/systemd-coredump %P %u")
+    assert piped.status is Status.WARNING
+    assert "goes to /usr/lib/systemd/systemd-coredump, whatever" in piped.message
+
+
 def test_control_groups_of_both_versions_are_read(tmp_path: Path) -> None:
     version_1 = "30 20 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n31 20 0:27 / /x rw - cgroup2 c rw\n"
     assert prerequisites.read_cgroups(version_1) == (1, {"rw", "memory"})
