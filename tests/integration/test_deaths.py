@@ -131,6 +131,14 @@ def test_i2_a_killed_site_is_served_again_within_two_seconds(mortal: Platform, s
     assert time.monotonic() - began < 2
 
 
+def test_whoever_asks_a_killed_panel_waits_for_the_next_one(mortal: Platform, erin: User, site: str) -> None:
+    process = ProcessIdentity.of(site_pid(mortal, "www"))
+    process.send(signal.SIGKILL)
+    until(lambda: not process.is_alive())
+    with mortal.api(erin) as api:
+        assert api.get(f"websites/{site}.{mortal.domain}/").json()["webapp"]["state"] == "running"
+
+
 def test_i2_a_worker_of_nginx_may_die(mortal: Platform, erin: User, site: str) -> None:
     master = mortal.part_pid("edge")
     for pid in children(master):

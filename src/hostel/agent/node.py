@@ -49,7 +49,7 @@ from hostel.wire.errors import (
     UnknownWebsite,
     WebsiteDisabled,
 )
-from hostel.wire.files import write_atomically
+from hostel.wire.files import remove_temporaries, write_atomically
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
@@ -459,6 +459,8 @@ class Node:
 
     async def _restore(self) -> None:
         """Tenants and websites from disk; runs that live are adopted, others removed."""
+        for directory in (self.paths.tenants, self.paths.websites, self.paths.routes):
+            remove_temporaries(directory)
         self._load_tenants()
         await self._load_rules()
         records = {record.run: record for record in self._parts.sandboxes.records()}
