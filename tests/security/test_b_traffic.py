@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -27,6 +29,19 @@ from edge_fixtures import (
 )
 
 from hostel.wire.route import RouteState
+from http2_frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    encode,
+    exchange,
+    frame,
+)
+from live import Platform, User, answering
 
 WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
 HIS_ADDRESS = "127.0.0.2"  # 127.0.0.1 is never limited
@@ -365,3 +380,93 @@ def test_b14_control_with_buffering_it_lies_on_disk() -> None:
     ]
     with WeakenedEdge(*(("nginx.conf", old, new) for old, new in changes)) as edge:
         assert read_nothing(edge) > 1_000_000
+
+
+# -- what is given up
+
+
+def test_b12_many_slow_visitors_keep_nobody_waiting(edge: RunningEdge) -> None:
+    """Their control is the number of connections: they are all there, and were they counted the site would be full."""
+    domain = f"busy.{DOMAIN}"
+    edge.running(domain, edge.upstream("run-busy", replying(answer("busy"))), max_requests=50)
+    heads = [edge.connect() for _ in range(250)]
+    bodies = [edge.connect() for _ in range(250)]
+    with all_open(*heads, *bodies):
+        for head in heads:
+            head.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        for body in bodies:
+            body.sendall(post(domain, "Content-Length: 1000") + b"x")
+        took_s = []
+        for _ in range(100):
+            began = time.monotonic()
+            assert edge.get(domain).body == b"busy"
+            took_s.append(time.monotonic() - began)
+        assert sorted(took_s)[-2] < 0.25, "of 100, the second slowest; 0.1 s on a machine that does nothing else"
+        assert edge.status(domain).requests == 0
+
+
+def test_b12_bodies_that_are_given_up_leave_nothing_behind(edge: RunningEdge) -> None:
+    domain, workers = f"given-up.{DOMAIN}", edge.worker_pids()
+    edge.running(domain, edge.upstream("run-given-up", say_length))
+    for number in range(150):
+        with edge.connect(tls=domain if number % 3 == 0 else None) as connection:
+            connection.sendall(post(domain, f"Content-Length: {70_000 * (1 + number % 2)}") + b"x" * (number * 500))
+    headers = [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", domain)]
+    for _ in range(30):
+        with edge.connect(tls=domain, alpn="h2") as connection:
+            request = frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, encode(headers))
+            connection.sendall(PREFACE + request + frame(DATA, 0, 1, b"x" * 1000))
+    wait_until(lambda: not uploaded_bytes(edge), what="nothing is left on disk")
+    assert edge.status(domain).requests == 0
+    with edge.connect(tls=domain, alpn="h2") as connection:
+        assert exchange(connection, headers, b"hello") == "200"
+    assert edge.worker_pids() == workers, "no worker has died"
+
+
+def test_b9_streams_that_are_reset_at_once_take_no_place(edge: RunningEdge) -> None:
+    """CVE-2023-44487, by 3,000 streams. No control: an nginx without the fix is not at hand."""
+    site = Site(edge, "reset", max_requests=3)
+    headers = encode([(":method", "GET"), (":scheme", "https"), (":path", "/"), (":authority", site.domain)])
+    with edge.connect(tls=site.domain, alpn="h2") as connection:
+        connection.sendall(PREFACE + frame(SETTINGS, 0, 0, b""))
+        with contextlib.suppress(OSError):  # the edge may end the connection
+            for stream in range(1, 6001, 2):
+                reset = frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big"))
+                connection.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, headers) + reset)
+    wait_until(lambda: site.in_flight() == (0, 0), what="none has a place")
+    site.let_answer()
+    assert edge.get(site.domain).body == b"done"
+
+
+def test_b13_a_body_of_unknown_length_that_grows_too_large_is_refused() -> None:
+    with WeakenedEdge(("nginx.conf", "client_max_body_size 100m", "client_max_body_size 100k")) as edge:
+        domain = f"grows.{DOMAIN}"
+        upstream = edge.upstream("run-grows", say_length)
+        edge.running(domain, upstream)
+        chunk = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+        refused = edge.raw(post(domain, "Transfer-Encoding: chunked") + 3 * chunk, until=b"</html>")
+        assert parse_response(refused).headers["hostel-error-code"] == "body_too_large"
+        assert edge.raw(post(domain, "Transfer-Encoding: chunked") + chunk + b"0\r\n\r\n", until=b"65536")
+        assert [len(request.body) for request in upstream.requests] == [65_536]
+
+
+# -- from the plan to the edge
+
+
+def test_b15_the_plan_and_a_user_s_own_limits_reach_the_edge(platform: Platform, bob: User) -> None:
+    assert platform.create(bob, "bob", answering()).status_code == 201
+    file = platform.paths.routes / f"bob.{platform.domain}.json"
+
+    def limits() -> tuple[int, int, int]:
+        record = json.loads(file.read_text())
+        return record["max_requests"], record["max_held"], record["max_websockets"]
+
+    assert limits() == (256, 100, 2048)
+    run = platform.get("bob").json()["run"]
+    platform.hostel("user", "limits", "bob", "site_requests=7", "site_held=8", "site_websockets=9")
+    try:
+        wait_until(lambda: limits() == (7, 8, 9), what="the new limits hold")
+        assert platform.get("bob").json()["run"] == run, "and needed no new run"
+    finally:
+        platform.hostel("user", "limits", "bob", *(f"site_{key}=default" for key in ("requests", "held", "websockets")))
+        platform.delete(bob, "bob")
