@@ -32,6 +32,7 @@ _HINTS = {
     "unknown_website": "`{hostel} website list` shows the websites",
     "website_disabled": "the website's owner can enable it",
     "bad_configuration": "correct the file and run the command again",
+    "bad_limit": "`{hostel} user limits NAME` shows all limits and their values",
     "malformed_message": "the running platform is of another version: stop it and run `{hostel} up` again",
     "invalid_name": "run the command again with another name",
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hostel.wire.codec import parse
-from hostel.wire.errors import ConfigError, MalformedMessage
+from hostel.wire.errors import BadLimit, ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
 from hostel.wire.website import MIB, Limits, TenantLimits, Traffic
 
@@ -109,11 +109,11 @@ LIMIT_KEYS = {field_.name.removeprefix("user_"): field_.name for field_ in field
 
 
 def parse_limit(text: str) -> tuple[str, int | float | None]:
-    """`memory_mb=4096` as a key of hostel.toml and its value; None for `default`. Raises ConfigError."""
+    """`memory_mb=4096` as a key of hostel.toml and its value; None for `default`. Raises BadLimit."""
     name, _, given = text.partition("=")
     key = LIMIT_KEYS.get(name)
     if key is None:
-        raise ConfigError(f"{name}: there is no such limit; there are {', '.join(LIMIT_KEYS)}")
+        raise BadLimit(f"{name}: there is no such limit; there are {', '.join(LIMIT_KEYS)}")
     if given == "default":
         return key, None
     kind = type(getattr(LimitsConfig(), key))
@@ -123,7 +123,7 @@ def parse_limit(text: str) -> tuple[str, int | float | None]:
         value = 0
     if not 0 < value < LIMIT_CEILING:
         a_number = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{name}: expected {a_number} above 0, or the word `default`")
+        raise BadLimit(f"{name}: expected {a_number} above 0, or the word `default`")
     return key, value
 
 

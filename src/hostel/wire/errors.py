@@ -151,6 +151,12 @@ class ConfigError(Refusal):
     code = "bad_configuration"
 
 
+class BadLimit(Refusal):
+    """There is no such limit, or it cannot have that value."""
+
+    code = "bad_limit"
+
+
 class AgentUnreachable(HostelError):
     """The agent does not answer; what was asked for is kept and will be carried out when it is back."""
 

@@ -81,8 +81,8 @@ def _check_number(owner: "User") -> None:
     limit = owner.plan.user_websites
     if owner.websites.count() > limit:
         raise TooManyWebsites(
-            f"You may have {limit} websites (limit `websites`). Delete one, or ask the operator for more: "
-            f"`hostel user limits {owner.username} websites=...`"
+            f"You may have {limit} website{'' if limit == 1 else 's'} (limit `websites`). Delete one, or ask the "
+            f"operator for more: `hostel user limits {owner.username} websites=...`"
         )
 
 
