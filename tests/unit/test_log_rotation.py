@@ -26,6 +26,15 @@ names = st.tuples(st.integers(1, COPIES), st.sampled_from(["", ".gz"])).map(lamb
 directories = st.sets(names).map(lambda present: {LOG: "current"} | {name: content_of(name) for name in present})
 
 
+# What has no business there: other logs, numbers beyond nine, half-made files, odd names.
+strangers = st.dictionaries(
+    st.sampled_from([f"{LOG}.10", f"{LOG}.0", f"{LOG}.2.gz.partial", f".{LOG}.new", f"{LOG}.1.gz.1", "notes.txt"])
+    | st.sampled_from(["dog.example.com.error.log", "dog.example.com.error.log.1", f"x{LOG}", f"{LOG}.-1", f"{LOG}.1 "])
+    | st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8),
+    st.just("a stranger's"),
+)
+
+
 def content_of(name: str) -> str:
     return name.removesuffix(".gz")  # a plain copy and its compressed twin hold the same lines
 
@@ -51,6 +60,16 @@ def test_a_rotation_keeps_all_copies_in_order_but_the_oldest_of_nine(files):
     assert LOG not in files
     assert history(files) == ["current", *before][:COPIES]
     assert len(files) == len(find_copies(LOG, files))
+
+
+@given(directories, strangers)
+def test_whatever_else_lies_there_is_left_alone_and_changes_nothing(files, others):
+    """No line is lost but those of the ninth copy, and none of anybody else's."""
+    others = {name: content for name, content in others.items() if name not in files}
+    before, together = history(files), files | others
+    apply_to(together, plan_rotation(LOG, together))
+    assert history(together) == ["current", *before][:COPIES]
+    assert {name: together[name] for name in others} == others
 
 
 @given(directories, st.integers(0, 12))

@@ -1,5 +1,6 @@
 -- Receives a request's body, with bounds that nginx does not have: a rate that a visitor must keep up, and how much of
 -- the disk the bodies of one website and of all together may take while they are under way.
+local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
@@ -38,10 +39,10 @@ local function find_length()
 end
 
 local function watch(began_bytes)
-    local began = ngx.now()
+    local began = clock()
     while true do
         sleep(LOOK_EVERY_S)
-        local took_s = ngx.now() - began
+        local took_s = clock() - began
         local received = var.request_length - began_bytes
         if took_s > math.min(FIRST_S + received / BYTES_PER_S, LONGEST_S) then
             return ngx.exit(REQUEST_TIMEOUT)
