@@ -239,7 +239,7 @@ read_log = extend_schema(
             shapes.LogShown,
             examples=[OpenApiExample("Two lines", value={"lines": ["one", "two"], "position": "3411:8"})],
         ),
-        (200, "text/event-stream"): OpenApiResponse(OpenApiTypes.STR),
+        (200, "text/event-stream"): OpenApiResponse(shapes.LogEvent, description="One event"),
         **_invalid({"tail": ["Give a whole number from 0 to 5,000."]}),
         **_REFUSALS,
         **_NOT_FOUND,

@@ -277,6 +277,13 @@ class ErrorShown(serializers.Serializer[Any]):
     code = serializers.CharField(required=False, help_text="The same as in the header `Hostel-Error-Code`.")
 
 
+class LogEvent(serializers.Serializer[Any]):
+    # DRF takes declared fields out of the class, so this one is in nobody's way.
+    data = serializers.CharField(help_text="A line, as a JSON string.")  # type: ignore[assignment]
+    id = serializers.CharField(required=False, help_text="The position after it; send it as `Last-Event-ID`.")
+    event = serializers.CharField(required=False)
+
+
 class DeletionRefused(serializers.Serializer[Any]):
     """Of a file: the sentence stands in `message` where the file is the reason, in `detail` otherwise."""
 
