@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -200,6 +201,44 @@ def test_b15_control_without_the_limit_an_address_may_have_more() -> None:
         site = Site(edge, "address")
         with all_open(*(site.open(source=HIS_ADDRESS) for _ in range(9))):
             wait_until(lambda: site.in_flight() == (9, 0), what="nine in flight")
+
+
+NETWORKS = ("fd70:6f63:6b65:7401", "fd70:6f63:6b65:7402")
+
+
+@pytest.fixture
+def ipv6_addresses() -> Iterator[tuple[str, str, str]]:
+    """Two addresses of one network of 64 bits, and one of another, on this machine while the test runs."""
+    addresses = (f"{NETWORKS[0]}::1", f"{NETWORKS[0]}:a:b:c:d", f"{NETWORKS[1]}::1")
+    with contextlib.ExitStack() as stack:
+        for address in addresses:
+            subprocess.run(["ip", "-6", "addr", "add", f"{address}/128", "dev", "lo", "nodad"], check=True)
+            stack.callback(subprocess.run, ["ip", "-6", "addr", "del", f"{address}/128", "dev", "lo"], check=True)
+        yield addresses
+
+
+def test_b15_of_ipv6_a_network_of_64_bits_counts_as_one_visitor(ipv6_addresses: tuple[str, str, str]) -> None:
+    """Control: addresses of two networks have a limit each."""
+    settings = {
+        "connections_per_address = 1024": "connections_per_address = 2",
+        'addresses = ["127.0.0.1"]': f'addresses = ["127.0.0.1", "{ipv6_addresses[0]}"]',
+    }
+    with RunningEdge(settings=settings) as edge:
+        site = Site(edge, "six")
+
+        def open_from(source: str) -> socket.socket:
+            address = (ipv6_addresses[0], edge.http_port)
+            connection = socket.create_connection(address, timeout=10, source_address=(source, 0))
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {site.domain}\r\nConnection: close\r\n\r\n".encode())
+            return connection
+
+        with all_open(open_from(ipv6_addresses[0]), open_from(ipv6_addresses[1])):
+            wait_until(lambda: site.in_flight() == (2, 0), what="two in flight")
+            with open_from(ipv6_addresses[1]) as third:
+                assert parse_response(read_to_end(third)).status == 429
+            with open_from(ipv6_addresses[2]):
+                wait_until(lambda: site.in_flight() == (3, 0), what="the other network is served")
+                assert len(site.upstream.requests) == 3
 
 
 # -- B12: slow visitors

@@ -224,8 +224,8 @@ http_port = {http_port}
 https_port = {https_port}
 # "0.0.0.0" is every IPv4 address of the machine, "::" every IPv6 address.
 addresses = ["0.0.0.0", "::"]
-# Requests under way and WebSockets of one visitor's address; more are answered with 429. 0 is no limit: set that
-# behind a proxy on another machine. The machine's own 127.0.0.1 and ::1 are never limited.
+# Requests under way and WebSockets of one visitor's address (of IPv6: network of 64 bits); more are answered with
+# 429. 0 is no limit: set that behind a proxy on another machine. The machine's own 127.0.0.1 and ::1 are never limited.
 connections_per_address = 1024
 
 [python]

@@ -28,7 +28,7 @@ local _M = {}
 
 -- How long the body may be; 0 where there is none.
 local function find_length()
-    local length = tonumber(var.http_content_length)
+    local length = tonumber(var.content_length)
     if length then
         return length
     elseif var.http_transfer_encoding then
