@@ -255,7 +255,7 @@ def test_sigterm_takes_what_is_in_the_pipes_and_ends_with_0(lab: Lab):
     assert lab.log("cat.example.com.error.log").read_bytes() == b"last words\n"
 
 
-def test_a_flood_is_capped_and_counted_while_a_quiet_website_loses_nothing(lab: Lab):
+def test_k4_a_flood_is_capped_and_counted_while_a_quiet_website_loses_nothing(lab: Lab):
     flood, _ = lab.make_run("flood", "dog.example.com")
     quiet, _ = lab.make_run("quiet", "cat.example.com")
     lab.start(options="Options(rate=Rate(bytes_per_s=200_000, burst_bytes=400_000))")

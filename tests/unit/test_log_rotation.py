@@ -13,6 +13,8 @@ from hostel.logger.rotation import (
     Step,
     find_compressible,
     find_copies,
+    is_old,
+    plan_cap,
     plan_compression,
     plan_expiry,
     plan_rotation,
@@ -134,3 +136,35 @@ def test_a_compressed_copy_holds_the_lines_and_the_time_of_the_plain_one(tmp_pat
     assert compress(os.open(plain, os.O_RDONLY), str(packed))
     assert gzip.decompress(packed.read_bytes()) == b"line\n" * 10_000
     assert packed.stat().st_mtime == 1e9
+
+
+@given(
+    st.dictionaries(names | st.just(LOG), st.tuples(st.integers(0, 1_000), st.integers(0, 10_000)), max_size=12),
+    st.integers(1, 5_000),
+)
+def test_k4_what_takes_too_much_goes_oldest_first_and_no_log_itself(files, total):
+    statuses = {name: os.stat_result((0, 0, 0, 0, 0, 0, size, 0, mtime, 0)) for name, (size, mtime) in files.items()}
+    gone = [step.source for step in plan_cap(statuses, Retention(total_bytes=total))]
+    kept = {name: status for name, status in statuses.items() if name not in gone}
+    copies = [name for name in kept if name != LOG]
+    assert LOG not in gone
+    assert sum(status.st_size for status in kept.values()) <= total or not copies
+    assert all(files[name][1] <= files[other][1] for name in gone for other in copies)
+    if gone:  # not one more than needed
+        assert sum(status.st_size for status in kept.values()) + files[gone[-1]][0] > total
+
+
+def test_k4_a_log_that_was_begun_long_ago_is_turned_however_small(tmp_path: Path):
+    quiet, empty = tmp_path / "quiet.error.log", tmp_path / "empty.error.log"
+    quiet.write_text("one line\n")
+    empty.write_text("")
+    patient, hasty = Retention(), Retention(age_s=0.01)
+    deadline = time.monotonic() + 5
+    while not is_old(quiet, hasty):  # a thousandth of a second later
+        assert time.monotonic() < deadline
+    assert not is_old(quiet, patient)
+    assert not is_old(empty, hasty)
+    sweep(tmp_path, Retention(age_s=1.0, total_bytes=1 << 20))
+    time.sleep(0.11)
+    sweep(tmp_path, Retention(age_s=1.0, total_bytes=1 << 20))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.error.log", "quiet.error.log.1"]

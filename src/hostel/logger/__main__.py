@@ -4,10 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from hostel.logger.daemon import Logger, LoggerRunning
+from hostel.logger.daemon import Logger, LoggerRunning, Options
+from hostel.logger.rotation import Retention
 from hostel.wire import failpoint
+from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError
 from hostel.wire.paths import Paths
+from hostel.wire.website import MIB
 
 
 def main() -> int:
@@ -16,11 +19,20 @@ def main() -> int:
     root: Path = parser.parse_args().root
     try:
         failpoint.arm()
-        Logger(Paths(root.resolve())).serve()
+        paths = Paths(root.resolve())
+        Logger(paths, read_options(paths)).serve()
     except (LoggerRunning, ConfigError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def read_options(paths: Paths) -> Options:
+    """What hostel.toml says of logs; without one, the defaults. Raises ConfigError."""
+    if not paths.config_file.exists():
+        return Options()
+    logs = read_config(paths.config_file).logs
+    return Options(retention=Retention(age_s=logs.days * 86_400, total_bytes=logs.user_mb * MIB))
 
 
 if __name__ == "__main__":

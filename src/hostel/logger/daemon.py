@@ -253,6 +253,12 @@ class Logger:
         for run, pair in list(self._runs.items()):
             if any(stream.is_removed() for stream in pair):
                 self._close(run)
+        for path, file in self._files.items():
+            try:
+                if path.exists() and rotation.is_old(path, self._options.retention):
+                    file.turn()
+            except OSError as error:
+                _say(f"{path} not rotated: {error}")
         for directory in self._paths.site_logs.glob("*/"):
             try:
                 due = rotation.sweep(directory, self._options.retention, but_rotate_not=self._files)

@@ -4,8 +4,10 @@ Plans are pure and made of steps that may be cut off anywhere: each step moves a
 that has to go, so a plan made afresh goes on where the last one was killed. Compressing is `compression.py`.
 """
 
+import ctypes
 import os
 import re
+import struct
 import time
 from collections import defaultdict
 from collections.abc import Collection, Container, Mapping
@@ -13,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hostel.wire.website import MIB
+
+_libc = ctypes.CDLL(None)
+_AT_FDCWD, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME = -100, 0x100, 0x800  # linux/fcntl.h, linux/stat.h
 
 COPIES = 9
 _LOG_OR_COPY = re.compile(r"(?P<log>.+\.(?:access|error|server)\.log)(?:\.[1-9](?:\.gz)?)?")
@@ -23,10 +28,19 @@ _SETTLE_S = 120.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retention:
-    """How large a log grows before it becomes copy 1, and how long a copy is kept after its last line."""
+    """How large and how old a log grows before it becomes copy 1, how long a copy is kept after its last line, and how
+    much all logs of one directory, which is one tenant's, may take.
+
+    A log and its nine copies cover a tenth of the age each: so no line is kept for longer than that and a tenth.
+    """
 
     limit_bytes: int = 10 * MIB
     age_s: float = 30 * 86_400
+    total_bytes: int = 256 * MIB
+
+    @property
+    def turn_s(self) -> float:
+        return self.age_s / (COPIES + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +82,17 @@ def plan_expiry(log: str, ages_s: Mapping[str, float], retention: Retention) -> 
     """Remove the copies that are too old. `ages_s` gives the seconds since the last write, by name."""
     names = [f"{log}.{number}{suffix}" for number in range(1, COPIES + 1) for suffix in ("", ".gz")]
     return [Step(name) for name in names if ages_s.get(name, 0.0) > retention.age_s]
+
+
+def plan_cap(files: Mapping[str, os.stat_result], retention: Retention) -> list[Step]:
+    """Remove the oldest copies of all logs of a directory while they take too much together. No log itself goes."""
+    excess = sum(status.st_size for status in files.values()) - retention.total_bytes
+    steps = []
+    for name in sorted(files, key=lambda name: files[name].st_mtime):
+        if excess > 0 and not name.endswith(".log"):
+            excess -= files[name].st_size
+            steps.append(Step(name))
+    return steps
 
 
 def plan_compression(log: str, ages_s: Mapping[str, float]) -> list[str]:
@@ -127,9 +152,31 @@ def sweep(directory: Path, retention: Retention, *, but_rotate_not: Container[Pa
         for step in plan_expiry(log, _ages_s(files), retention):
             step.apply(directory)
         is_full = log in files and files[log].st_size >= retention.limit_bytes
-        if is_full and directory / log not in but_rotate_not:
+        is_due = is_full or (log in files and is_old(directory / log, retention))
+        if is_due and directory / log not in but_rotate_not:
             rotate(directory / log)
+    every = {name: status for files in _list_logs(directory).values() for name, status in files.items()}
+    for step in plan_cap(every, retention):
+        step.apply(directory)
     return [directory / log for log, files in _list_logs(directory).items() if plan_compression(log, _ages_s(files))]
+
+
+def is_old(path: Path, retention: Retention) -> bool:
+    """Whether the log at `path` holds lines, and was begun so long ago that it is time for a new one."""
+    began_at = _birth_time(path)
+    return began_at is not None and path.stat().st_size > 0 and time.time() - began_at > retention.turn_s
+
+
+def _birth_time(path: Path) -> float | None:
+    """When the file was made, in seconds since 1970; None where that is not known (statx(2), of which Python 3.11
+    has nothing)."""
+    buffer = ctypes.create_string_buffer(256)
+    flags = _AT_SYMLINK_NOFOLLOW
+    if _libc.statx(_AT_FDCWD, os.fsencode(path), flags, _STATX_BTIME, buffer) != 0:
+        return None
+    mask = struct.unpack_from("=I", buffer, 0)[0]
+    seconds, nanoseconds = struct.unpack_from("=qI", buffer, 80)
+    return float(seconds + nanoseconds / 1e9) if mask & _STATX_BTIME else None
 
 
 def find_compressible(path: Path) -> Path | None:

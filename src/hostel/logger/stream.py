@@ -87,6 +87,11 @@ class LogFile:
         descriptor, size = self._open(may_rotate=False)
         return os.pread(descriptor, count, max(0, size - count))
 
+    def turn(self) -> None:
+        """Make it copy 1; the next line begins a new file."""
+        self.close()
+        self._rotate(self.path)
+
     def close(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -128,6 +128,12 @@ def parse_limit(text: str) -> tuple[str, int | float | None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogsConfig:
+    days: float = 30.0
+    user_mb: int = 256  # of one user, all logs and their copies together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     sites: SitesConfig
     panel: PanelConfig = PanelConfig()
@@ -136,6 +142,7 @@ class Config:
     network: NetworkConfig = NetworkConfig()
     sandbox: SandboxConfig = SandboxConfig()
     limits: LimitsConfig = LimitsConfig()
+    logs: LogsConfig = LogsConfig()
 
     @property
     def panel_host(self) -> str:
@@ -168,9 +175,10 @@ def _check(config: Config) -> None:
     _check_names(config)
     _check_ports(config)
     _check_network(config)
-    for field_ in fields(config.limits):
-        if not 0 < getattr(config.limits, field_.name) < LIMIT_CEILING:
-            raise ValueError(f"limits.{field_.name}: expected more than 0, and a number that a machine can have")
+    for section, values in (("limits", config.limits), ("logs", config.logs)):
+        for field_ in fields(values):
+            if not 0 < getattr(values, field_.name) < LIMIT_CEILING:
+                raise ValueError(f"{section}.{field_.name}: expected more than 0, and a number that a machine can have")
 
 
 def _check_names(config: Config) -> None:
@@ -264,6 +272,11 @@ user_consoles = 10
 user_disk_mb = 5120
 # How long a command may take until it accepts connections.
 start_deadline_s = 60.0
+
+[logs]
+# How long a line in websites' logs is kept, and how much all logs of one user may take: the oldest copies go.
+days = 30.0
+user_mb = 256
 
 [sandbox.environment]
 # Set in every console and website, PIP_INDEX_URL for example.
