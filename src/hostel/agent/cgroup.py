@@ -198,16 +198,29 @@ class Counters:
     processes: int
 
 
+def read_cpu_s(path: str) -> float:
+    if is_unified():
+        return _stat(_directory("", path) / "cpu.stat", "usage_usec") / 1e6
+    return _number(_directory("cpuacct", path) / "cpuacct.usage") / 1e9
+
+
+def set_idle(path: str, *, is_idle: bool) -> None:
+    """Let every sibling take the processor from `path` at once, or no longer."""
+    _write_where_known(_directory("" if is_unified() else "cpu", path) / "cpu.idle", int(is_idle))
+
+
+def is_idle(path: str) -> bool:
+    return _number(_directory("" if is_unified() else "cpu", path) / "cpu.idle") == 1
+
+
 def read_counters(path: str) -> Counters:
     if is_unified():
-        cpu_s = _stat(_directory("", path) / "cpu.stat", "usage_usec") / 1e6
         used, inactive = _directory("", path) / "memory.current", "inactive_file"
     else:
-        cpu_s = _number(_directory("cpuacct", path) / "cpuacct.usage") / 1e9
         used, inactive = _directory("memory", path) / "memory.usage_in_bytes", "total_inactive_file"
     processes = _number(_directory("" if is_unified() else "pids", path) / "pids.current")
     memory_bytes = max(0, _number(used) - _stat(used.with_name("memory.stat"), inactive))
-    return Counters(cpu_s=cpu_s, memory_bytes=memory_bytes, processes=processes)
+    return Counters(cpu_s=read_cpu_s(path), memory_bytes=memory_bytes, processes=processes)
 
 
 def _number(file: Path) -> int:

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from hostel.agent import api, kernel
 from hostel.agent.certificates import CA, SITES, ensure_certificates
+from hostel.agent.fairness import Fairness
 from hostel.agent.installation import PANEL_NUMBER, ensure_installation
 from hostel.agent.leftovers import remove_leftovers
 from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
@@ -83,6 +84,7 @@ class Daemon:
         self._start("pull wanted state", self._pull())
         self._start("watch processes", self._node.watch_processes())
         self._start("watch the gates", self._node.gates.watch())
+        self._start("be fair", Fairness().serve(self._node.users))
         self._start("note limits", self._node.note_limits())
         self._start("measure homes", self._node.disk.serve(lambda: [tenant.name for tenant in self._node.users()]))
         self._start("renew certificates", self._renew(installation.id))

@@ -102,6 +102,11 @@ class Tenant:
         return account_directory(self._paths, self.record.number)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether anything of it can have run since the agent started."""
+        return self._namespace is not None
+
+    @property
     def network_path(self) -> str:
         if self._namespace is None:
             raise RuntimeError(f"tenant {self.name} has no network yet")

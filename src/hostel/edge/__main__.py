@@ -13,6 +13,7 @@ from hostel.edge import configure
 from hostel.wire.config import read_config
 from hostel.wire.errors import HostelError
 from hostel.wire.paths import Paths
+from hostel.wire.process import be_prompt
 
 EX_CONFIG = 78  # sysexits.h: trying again without a change of the machine or the configuration is no use
 
@@ -49,6 +50,7 @@ def prepare(paths: Paths) -> list[str]:
 
 
 def become(command: list[str]) -> NoReturn:
+    be_prompt()
     # nginx writes the access logs' times in its own time zone; nothing else of our environment is its business.
     os.execve(command[0], command, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "TZ": "UTC"})
 

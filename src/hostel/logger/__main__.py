@@ -10,6 +10,7 @@ from hostel.wire import failpoint
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError
 from hostel.wire.paths import Paths
+from hostel.wire.process import be_prompt
 from hostel.wire.website import MIB
 
 
@@ -19,6 +20,7 @@ def main() -> int:
     root: Path = parser.parse_args().root
     try:
         failpoint.arm()
+        be_prompt()
         paths = Paths(root.resolve())
         Logger(paths, read_options(paths)).serve()
     except (LoggerRunning, ConfigError) as error:
