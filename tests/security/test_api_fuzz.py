@@ -8,7 +8,6 @@ bench/results/fuzz.json.
 """
 
 import contextlib
-import json
 import os
 import secrets
 import subprocess
@@ -25,11 +24,11 @@ import pytest
 
 from api_fuzz import Fuzz, run_fuzz
 from live import Platform, User, free_port
+from machine import describe, write_result
 
 TESTS = Path(__file__).parents[1]
 EXAMPLES = 200
 ONE = "GET /api/v1/user/{username}/websites/{domain_name}/"
-RESULT = TESTS.parent / "bench/results/fuzz.json"
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +123,7 @@ def test_g4_fuzzing_finds_a_view_that_shows_anybodys_rows(spare: Platform, fuzz:
 @pytest.mark.soak
 def test_g4_g14_fuzzing_at_length(spare: Platform, mona: User, otto: User, tmp_path: Path) -> None:
     """200 examples an operation and 200 scenarios, as each of the two users."""
-    runs = {}
+    runs, machine = {}, describe()
     for me, other in ((mona, otto), (otto, mona)):
         long = Fuzz(me=me, other=other, mark=mark_rows(spare, other), examples=EXAMPLES)
         found = assert_nothing_found(spare, long, tmp_path)
@@ -141,5 +140,5 @@ def test_g4_g14_fuzzing_at_length(spare: Platform, mona: User, otto: User, tmp_p
             "calls": dict(calls),
             "scenarios": scenarios,
         }
-    result = {"schemathesis": found["schemathesis_version"], "examples_an_operation": EXAMPLES, "runs": runs}
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    more = {"machine": machine, "schemathesis": found["schemathesis_version"], "examples_an_operation": EXAMPLES}
+    write_result("fuzz", {**more, "runs": runs})

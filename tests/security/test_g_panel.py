@@ -59,7 +59,7 @@ def test_g1_a_token_is_in_no_log_and_not_in_the_database(platform: Platform, ali
     own = {"Authorization": f"Token {alice.token}", "Referer": f"{platform.panel_url}?token={mark}"}
     bodies: list[dict[str, object]] = [
         {"json": {"token": mark, "domain_name": mark, "webapp": {"command": ""}}},
-        {"json": {"domain_name": f"alice.{platform.domain}", "webapp": {"command": 7, "api_token": mark}}},
+        {"json": {"domain_name": f"alice.{platform.domain}", "webapp": {"command": [mark], "api_token": mark}}},
         {"content": '{"token": "' + mark, "headers": {"Content-Type": "application/json"}},
         {"content": "token=" + mark, "headers": {"Content-Type": "text/plain"}},
         {"data": {"token": mark, "enabled": mark}},
@@ -83,7 +83,7 @@ def test_g1_a_token_is_in_no_log_and_not_in_the_database(platform: Platform, ali
         platform, f"POST /api/v1/user/alice/websites/?token={mark}", "Content-Length: 209715200"
     )
     assert b" 400 " in send_head(platform, f"GET /?token={mark}", "Content-Length: x")
-    assert statuses >= {200, 400, 401, 404, 405, 413, 415}
+    assert statuses == {200, 400, 401, 404, 405, 413, 415}
     deadline = time.monotonic() + 10  # a line is written after its answer
     while not (found := holders(platform, seen)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -190,11 +190,11 @@ def test_g13_garbage_at_the_wake_socket_costs_the_agent_nothing_that_stays(platf
 
         [wake(number) for number in range(300)]  # what is allocated once is allocated
         _, rss = cpu_and_rss(pid)
-        statuses = {wake(number) for number in range(2500)}
+        statuses = {wake(number) for number in range(1500)}
         for verb in ("GET /tenants", "GET /doctor", "PUT /tenants/eve", "DELETE /runs/x", "POST /tenants/alice/exec"):
             statuses.add(client.request(*verb.split(" ")).status_code)
     assert statuses <= {202, 400, 404, 405}
-    for _ in range(200):
+    for _ in range(100):
         with socket.socket(socket.AF_UNIX) as raw:
             raw.connect(str(path))
             with contextlib.suppress(OSError):
@@ -309,7 +309,7 @@ def test_g15_a_known_and_an_unknown_name_get_the_same_answer(platform: Platform,
     took: dict[str, list[float]] = {"alice": [], "nobodyatall": []}
     answers = set()
     with login_form(platform, "127.0.0.78") as (client, secret):
-        for _ in range(6):
+        for _ in range(4):
             for name, times in took.items():
                 began = time.monotonic()
                 page = log_in(client, secret, name, secrets.token_hex(8))
