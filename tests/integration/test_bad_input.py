@@ -70,7 +70,7 @@ def test_visitors_of_a_failed_site_learn_nothing(platform: Platform, broken: dic
     assert "oops" not in shown.text
 
 
-def test_a_command_that_never_listens_fails_at_its_deadline(platform: Platform, bob: User) -> None:
+def test_d8_a_command_that_never_listens_fails_at_its_deadline(platform: Platform, bob: User) -> None:
     answer = platform.create(bob, "silent-bob", "sleep 600")
     assert answer.status_code == 201
     shown = webapp(answer)

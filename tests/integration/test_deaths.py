@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
@@ -25,7 +26,7 @@ SITES = 50
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
     """A platform of which parts are killed."""
-    mortal = Platform()
+    mortal = Platform(settings=f"[limits]\nuser_websites = {SITES + 1}")
     try:
         mortal.up()
         yield mortal
@@ -213,13 +214,25 @@ def cgroups(installation: str) -> list[str]:
     ]
 
 
-def test_i4_after_a_reboot_the_first_request_to_each_site_succeeds(mortal: Platform, erin: User) -> None:
+def test_i4_a22_after_a_reboot_the_first_request_to_each_site_succeeds_also_if_all_come_at_once(
+    mortal: Platform, erin: User
+) -> None:
+    """And none is started twice."""
     labels = [f"s{number}-erin" for number in range(SITES)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda label: mortal.create(erin, label, answering(label)), labels))
-        reboot(mortal)
-        mortal.up()
+    reboot(mortal)
+    agent_log = mortal.paths.log / "agent.log"
+    before = agent_log.stat().st_size
+    mortal.up()
+    with ThreadPoolExecutor(SITES) as pool:
         answers = list(pool.map(mortal.get, labels))
+    started = Counter(
+        event["website"]
+        for event in map(json.loads, agent_log.read_text()[before:].splitlines())
+        if event["event"] == "sandbox ready" and event["website"] != f"www.{mortal.domain}"
+    )
+    assert started == {f"{label}.{mortal.domain}": 1 for label in labels}
     assert [answer.status_code for answer in answers] == [200] * SITES
     assert [answer.json()["word"] for answer in answers] == labels
     for label in labels:

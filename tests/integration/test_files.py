@@ -117,13 +117,13 @@ def test_a_directory_is_listed_with_kinds_and_addresses(files: httpx.Client, pla
     "path",
     ["/etc/passwd", "/home/fay/../bob/x", "/home/bob/", "/tmp/x", "/proc/1/environ", "/home/fayx"],
 )
-def test_only_the_home_and_the_logs_are_there(files: httpx.Client, bob: User, path: str) -> None:
+def test_g11_only_the_home_and_the_logs_are_there(files: httpx.Client, bob: User, path: str) -> None:
     assert files.get(f"path{path}").status_code == 404
     assert upload(files, path, b"x").status_code in (403, 404)
     assert files.delete(f"path{path}").status_code in (403, 404)
 
 
-def test_a_link_leads_nowhere_that_the_tenant_cannot_go(files: httpx.Client, platform: Platform, bob: User) -> None:
+def test_g11_a_link_leads_nowhere_that_the_tenant_cannot_go(files: httpx.Client, platform: Platform, bob: User) -> None:
     platform.shell("bob", "echo secret > mine.txt; chmod 600 mine.txt")
     platform.shell("fay", "ln -sfn /home/bob b; ln -sfn /etc e; ln -sfn / r")
     for path in ("b/mine.txt", "b", f"r{platform.paths.homes}/bob/mine.txt", "r/root", "e/shadow"):
@@ -133,7 +133,7 @@ def test_a_link_leads_nowhere_that_the_tenant_cannot_go(files: httpx.Client, pla
     assert "root" in files.get("path/home/fay/e/passwd").text  # the tenant's own view of it: control
 
 
-def test_a_strangers_token_opens_no_home(platform: Platform, fay: User, bob: User) -> None:
+def test_g4_a_strangers_token_opens_no_home(platform: Platform, fay: User, bob: User) -> None:
     with platform.visitor(headers={"Authorization": f"Token {bob.token}"}) as client:
         for rest in ("path/home/fay/README.txt", "tree/?path=/home/fay"):
             assert client.get(f"{platform.panel_url}api/v0/user/fay/files/{rest}").status_code == 403
@@ -176,7 +176,9 @@ def test_the_door_is_opened_again_when_it_has_died(files: httpx.Client, platform
         "nonsense\r\n\r\n",
     ],
 )
-def test_a_home_that_answers_falsely_harms_only_itself(files: httpx.Client, platform: Platform, answer: str) -> None:
+def test_g11_a_home_that_answers_falsely_harms_only_itself(
+    files: httpx.Client, platform: Platform, answer: str
+) -> None:
     """The tenant listens in the door's place: whoever has its uid may enter its directory."""
     assert files.get("path/home/fay").status_code == 200
     uid = os.stat(platform.paths.homes / "fay").st_uid

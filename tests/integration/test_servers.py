@@ -204,7 +204,7 @@ def broken_deploys(small: Platform, grace: User) -> dict[str, tuple[Account, htt
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_deploy_leaves_the_old_version_serving_and_says_why(
+def test_d8_a_broken_deploy_leaves_the_old_version_serving_and_says_why(
     small: Platform, grace: User, broken_deploys: dict[str, tuple[Account, httpx.Response]], name: str
 ) -> None:
     account, answer = broken_deploys[name]

@@ -188,7 +188,7 @@ DEBIAN_12 = "runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1+deb12u1\nspec: 1.0.2-de
 OF_2025 = ["CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"]
 
 
-def test_debian_12s_runc_lacks_the_fixes_since_its_changelog_ends() -> None:
+def test_d19_debian_12s_runc_lacks_the_fixes_since_its_changelog_ends() -> None:
     release = parse_release(DEBIAN_12)
     assert release == (1, 1, 5)
     found = open_advisories(release, "  * CVE-2024-21626: several container breakouts\n")
@@ -208,5 +208,5 @@ def test_debian_12s_runc_lacks_the_fixes_since_its_changelog_ends() -> None:
         ((2, 0, 0), []),
     ],
 )
-def test_fixes_are_known_by_branch(release: tuple[int, int, int], expected: list[str]) -> None:
+def test_d19_fixes_are_known_by_branch(release: tuple[int, int, int], expected: list[str]) -> None:
     assert open_advisories(release, "") == expected

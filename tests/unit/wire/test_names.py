@@ -49,7 +49,7 @@ def test_domains_of_others_and_of_nobody(domain: str) -> None:
 
 
 @pytest.mark.parametrize(("length", "is_good"), [(85, True), (86, False)])
-def test_the_longest_domain_still_fits_the_socket_path(length: int, is_good: bool) -> None:
+def test_a6_the_longest_domain_still_fits_the_socket_path(length: int, is_good: bool) -> None:
     head = f"{'x' * 50}.{'y' * 20}"
     domain = f"{head}.{'z' * (length - len(head) - 1)}"
     assert len(f"/var/sockets/{domain}/app.sock") <= 107 or not is_good
