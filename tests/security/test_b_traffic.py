@@ -9,7 +9,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from edge_fixtures import (
@@ -347,9 +346,9 @@ def begin_upload(edge: RunningEdge, domain: str, length: int) -> socket.socket:
     return connection
 
 
-def uploaded_bytes(edge: RunningEdge) -> int:
-    """What nginx's workers have in files that are already unlinked, or not yet."""
-    return sum(path.stat().st_size for path in edge.paths.uploads.rglob("*") if path.is_file())
+def uploads(edge: RunningEdge) -> int:
+    """How many bodies nginx's workers have on disk."""
+    return sum(path.is_file() for path in edge.paths.uploads.rglob("*"))
 
 
 def test_b14_uploads_of_one_website_have_a_budget_on_disk() -> None:
@@ -359,7 +358,7 @@ def test_b14_uploads_of_one_website_have_a_budget_on_disk() -> None:
             edge.running(f"{name}.{DOMAIN}", upstream)
         domain, length = f"up.{DOMAIN}", 100 * 1024
         with all_open(*(begin_upload(edge, domain, length) for _ in range(3))):
-            wait_until(partial(uploaded_bytes, edge), what="bodies lie on disk")
+            wait_until(lambda: uploads(edge) == 3, what="three bodies lie on disk")
             with begin_upload(edge, domain, length) as fourth:
                 refused = parse_response(read_until(fourth, b"</html>"))
             assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_uploads")
@@ -367,7 +366,7 @@ def test_b14_uploads_of_one_website_have_a_budget_on_disk() -> None:
             assert parse_response(chunked).headers["hostel-error-code"] == "too_many_uploads"
             assert edge.send("POST", domain, "/", body=b"small").body == b"5"
             assert edge.send("POST", f"other.{DOMAIN}", "/", body=b"x" * length).body == b"102400"
-        wait_until(lambda: not uploaded_bytes(edge), what="nothing is left on disk")
+        wait_until(lambda: uploads(edge) == 0, what="nothing is left on disk")
         assert edge.send("POST", domain, "/", body=b"x" * length).body == b"102400"
 
 
@@ -455,7 +454,7 @@ def test_b12_bodies_that_are_given_up_leave_nothing_behind(edge: RunningEdge) ->
         with edge.connect(tls=domain, alpn="h2") as connection:
             request = frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, encode(headers))
             connection.sendall(PREFACE + request + frame(DATA, 0, 1, b"x" * 1000))
-    wait_until(lambda: not uploaded_bytes(edge), what="nothing is left on disk")
+    wait_until(lambda: uploads(edge) == 0, what="nothing is left on disk")
     assert edge.status(domain).requests == 0
     with edge.connect(tls=domain, alpn="h2") as connection:
         assert exchange(connection, headers, b"hello") == "200"
