@@ -38,7 +38,7 @@ _READY_POLL_LATE_S = 5.0
 _READY_ANSWER_S = 1.0
 _PROGRESS_S = 10.0
 
-_LOGS_EVERY_S = 10.0
+_LOGS_EVERY_S = 5.0
 
 
 def next_back_off_s(previous_s: float, lived_s: float) -> float:
