@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,7 @@ BOMBS = {
 HANGING = 500
 AIM = 2.0  # p99 under attack, as a multiple of the baseline's
 BITE_DEADLINE_S = 30.0
+ALONE_S = 2.0
 
 
 @dataclass
@@ -56,9 +58,12 @@ class Phase:
         ordered = sorted(self.latencies_s)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
 
-    def summary(self) -> dict[str, float | int]:
+    waits_ms: dict[str, float] = field(default_factory=dict)  # for the processor, a request, by whom
+
+    def summary(self) -> dict[str, Any]:
         figures = {f"p{name}_ms": round(self.at(share), 2) for name, share in (("50", 0.5), ("99", 0.99))}
-        return {**figures, "max_ms": round(self.at(1.0), 2), "requests": len(self.latencies_s), "lost": len(self.lost)}
+        counts = {"requests": len(self.latencies_s), "lost": len(self.lost)}
+        return {**figures, "max_ms": round(self.at(1.0), 2), **counts, "waits_ms": self.waits_ms}
 
 
 @dataclass(frozen=True)
@@ -67,17 +72,19 @@ class Bites:
 
     forks_refused: int
     oom_kills: int
-    throttled_ms: int
+    throttled_ms: int  # of a website at its own limit: on a busy machine it does not even get that much
+    in_idle_class: int  # 1: the attacker yields the processor to every other user
     log_lines_dropped: int
     connections_held: int  # by the website that never answers; the others were refused with 503
     connections_refused: int
 
     def since(self, before: "Bites") -> "Bites":
         grown = {key: value - getattr(before, key) for key, value in asdict(self).items()}
-        return Bites(**{**grown, "connections_held": self.connections_held})
+        now = {"connections_held": self.connections_held, "in_idle_class": self.in_idle_class}
+        return Bites(**{**grown, **now})
 
     def all_bite(self) -> bool:
-        return all(value > 0 for value in asdict(self).values())
+        return all(value > 0 for key, value in asdict(self).items() if key != "throttled_ms")
 
 
 # -- the visitors
@@ -141,11 +148,9 @@ class Attacker:
                 api.post("websites/", json=body).raise_for_status()
 
     async def begin(self) -> None:
-        """The busy loops come first: on a machine of two cores they are throttled only while they are alone."""
+        """The busy loops come first: on two cores they can be throttled only while they are alone."""
         await asyncio.to_thread(self._switch, ["busy"], True)
-        before = await asyncio.to_thread(self.bites)
-        while (await asyncio.to_thread(self.bites)).throttled_ms <= before.throttled_ms:
-            await asyncio.sleep(0.2)
+        await asyncio.sleep(ALONE_S)
         await asyncio.to_thread(self._switch, [kind for kind in BOMBS if kind != "busy"], True)
         host = f"{self._domain('hang')}:{self._platform.http_port}"
         for _ in range(HANGING):
@@ -167,6 +172,7 @@ class Attacker:
             forks_refused=sum(cgroup.fork_refusals(run) for run in runs),
             oom_kills=sum(cgroup.oom_kills(run) for run in runs),
             throttled_ms=sum(_throttled_ms(each) for each in (path, *runs)),
+            in_idle_class=int(cgroup.is_idle(path)),
             log_lines_dropped=self._dropped(),
             connections_held=edge["requests"],
             connections_refused=edge["refused"].get("too_many_requests", 0),
@@ -204,6 +210,38 @@ def _throttled_ms(path: str) -> int:
 # -- the measurement
 
 
+class Waiting:
+    """How long nginx's workers and the victim's website waited for a processor, as the scheduler counts it."""
+
+    def __init__(self, platform: Platform) -> None:
+        master = platform.part_pid("edge")
+        path = tenant_cgroup(platform, VICTIM)
+        website = [pid for run in cgroup.children(path) for pid in cgroup.processes(f"{path}/{run}")]
+        self._pids = {"nginx": children_of(master), "website": website}
+        self._before = self._read()
+
+    def since(self, requests: int) -> dict[str, float]:
+        now = self._read()
+        return {name: round((now[name] - self._before[name]) / 1e6 / requests, 3) for name in now}
+
+    def _read(self) -> dict[str, int]:
+        return {
+            name: sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids)
+            for name, pids in self._pids.items()
+        }
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def measure(visitors: Visitors, platform: Platform, seconds: float) -> Phase:
+    waiting = Waiting(platform)
+    phase = await visitors.measure(seconds)
+    phase.waits_ms = waiting.since(len(phase.latencies_s))
+    return phase
+
+
 @contextlib.contextmanager
 def two_users() -> Iterator[tuple[Platform, User]]:
     platform = Platform()
@@ -235,13 +273,13 @@ async def play(
     await visitors.measure(2.0)  # warm-up
     for number in range(1, options.rounds + 1):
         note(f"round {number} of {options.rounds}: baseline")
-        baselines.append(await visitors.measure(options.seconds))
+        baselines.append(await measure(visitors, platform, options.seconds))
         note(f"round {number} of {options.rounds}: the attack begins")
         before = await asyncio.to_thread(attacker.bites)
         await attacker.begin()
         await until_all_bite(attacker, before)
         note(f"round {number} of {options.rounds}: attack")
-        attacks.append(await visitors.measure(options.seconds))
+        attacks.append(await measure(visitors, platform, options.seconds))
         bites.append((await asyncio.to_thread(attacker.bites)).since(before))
         await attacker.end()
         await asyncio.sleep(2.0)
@@ -271,12 +309,13 @@ def report(
     attacks: list[Phase],
     bites: list[Bites],
 ) -> None:
-    table = Table("round", "", "p50", "p99", "max", "requests", "lost")
+    table = Table("round", "", "p50", "p99", "max", "requests", "lost", "waits of nginx", "of the website")
     for number, (baseline, attack) in enumerate(zip(baselines, attacks, strict=True), 1):
         for name, phase in (("baseline", baseline), ("attack", attack)):
             figures = phase.summary()
             cells = [f"{figures[key]:.1f} ms" for key in ("p50_ms", "p99_ms", "max_ms")]
-            table.add_row(str(number), name, *cells, str(figures["requests"]), str(figures["lost"]))
+            waits = [f"{phase.waits_ms[who]:.2f} ms" for who in ("nginx", "website")]
+            table.add_row(str(number), name, *cells, str(figures["requests"]), str(figures["lost"]), *waits)
     console.print(table)
     held = Table("round", *(key.replace("_", " ") for key in asdict(bites[0])))
     for number, each in enumerate(bites, 1):
