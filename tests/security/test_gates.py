@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from hostel.agent.installation import Installation
+from hostel.agent.installation import CLAIMS, FIRST_UID, Installation
 from hostel.agent.tenant import read_record
 from hostel.cli.agent import Agent
-from hostel.wire.codec import parse
+from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import GateClosed
 from hostel.wire.sysctls import PROC_SYS
 from live import Platform, User, answering, send_signal
@@ -175,12 +175,17 @@ def test_tenants_are_refused_while_a_gate_is_closed_and_taken_when_it_is_mended(
 
 
 def test_a_restarted_agent_adopts_what_runs_also_behind_a_closed_gate(apart: Apart, carol: User) -> None:
+    """And although an installation is gone whose leftovers it removes first."""
     before = apart.get("carol").json()["run"]
+    gone = Installation(id="0123abcd", uid_base=FIRST_UID + 65_536 * 4_000, subnet="10.223.0.0/16")
+    claim = CLAIMS / f"{gone.id}.json"
+    claim.write_text(json.dumps({"root": str(apart.root / "gone"), "installation": to_jsonable(gone)}))
     with a_setting_is_lax(apart):
         agent = apart.part_pid("agent")
         send_signal(agent, signal.SIGKILL)
         wait_until(lambda: apart.part_pid("agent") not in (0, agent))
         wait_until(lambda: apart.hostel("website", "list", check=False).returncode == 0)
+        assert not claim.exists()
         assert "gate: kernel settings" in closed_gates(apart)
         assert apart.get("carol").json()["run"] == before
         refused = apart.hostel("shell", "carol", "--", "true", check=False)

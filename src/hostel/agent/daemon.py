@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from hostel.agent import api, kernel
 from hostel.agent.certificates import CA, SITES, ensure_certificates
 from hostel.agent.fairness import Fairness
-from hostel.agent.installation import PANEL_NUMBER, ensure_installation
+from hostel.agent.installation import PANEL_NUMBER, Installation, ensure_installation
 from hostel.agent.leftovers import remove_leftovers
 from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
 from hostel.agent.panel import pull_wanted
@@ -61,7 +61,7 @@ class Daemon:
         self._config = read_config(self._paths.config_file)
         ensure_directories(self._paths, edge_gid=edge_gid())
         self._lock = await _lock(self._paths.agent_for_root / "lock")
-        installation = ensure_installation(self._paths, pool=self._config.network.pool)
+        installation = await self._ensure_installation()
         await end_everything(self._paths, installation)
 
     async def startup(self) -> None:
@@ -69,9 +69,7 @@ class Daemon:
         self._config = read_config(self._paths.config_file)
         ensure_directories(self._paths, edge_gid=edge_gid())
         self._lock = await _lock(self._paths.agent_for_root / "lock")
-        installation = ensure_installation(
-            self._paths, pool=self._config.network.pool, remove_leftovers=remove_leftovers
-        )
+        installation = await self._ensure_installation()
         ensure_certificates(self._paths.certificates, self._config, installation=installation.id)
         self._secret = write_agent_secret(self._paths, installation)
         self._edge = Edge(self._paths)
@@ -89,6 +87,11 @@ class Daemon:
         self._start("measure homes", self._node.disk.serve(lambda: [tenant.name for tenant in self._node.users()]))
         self._start("renew certificates", self._renew(installation.id))
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)
+
+    async def _ensure_installation(self) -> Installation:
+        """In a thread: what gone installations have left is removed by netlink, which wants a loop of its own."""
+        pool = self._config.network.pool
+        return await asyncio.to_thread(ensure_installation, self._paths, pool=pool, remove_leftovers=remove_leftovers)
 
     async def main_loop(self) -> None:
         """Wait for the end; a task that ends before is a fault."""
