@@ -91,7 +91,13 @@ def ensure_installation(
     claims.mkdir(mode=0o755, parents=True, exist_ok=True)
     with _lock(claims):
         known = _read(paths)
-        others = list(_live_claims(claims, remove_leftovers, except_root=paths.root))
+        others = []
+        for claimed, is_live in _read_claims(claims, except_root=paths.root):
+            if is_live:
+                others.append(claimed)
+            elif known is None or claimed.id != known.id:  # else it is this one, whose root was moved
+                remove_leftovers(claimed)
+                (claims / f"{claimed.id}.json").unlink()
         if known is None:
             known = _claim(pool, others)
             _write(paths, known)
@@ -119,20 +125,17 @@ def _claim(pool: str, others: list[Installation]) -> Installation:
     return Installation(id=secrets.token_hex(4), uid_base=uid_base, subnet=subnet)
 
 
-def _live_claims(
-    claims: Path, remove_leftovers: Callable[[Installation], None], *, except_root: Path
-) -> Iterator[Installation]:
+def _read_claims(claims: Path, *, except_root: Path) -> Iterator[tuple[Installation, bool]]:
+    """Others' claims, each with whether its root still holds the installation. What cannot be read is left out."""
     for file in claims.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, MalformedMessage):
             data = json.loads(file.read_bytes())
             claimed = parse(Installation, data["installation"])
             root = Path(data["root"])
             in_place = _read(Paths(root))
-            if in_place is None or in_place.id != claimed.id:
-                remove_leftovers(claimed)
-                file.unlink()
-            elif root != except_root:
-                yield claimed
+            is_live = in_place is not None and in_place.id == claimed.id
+            if root != except_root or not is_live:
+                yield claimed, is_live
 
 
 def _read(paths: Paths) -> Installation | None:
