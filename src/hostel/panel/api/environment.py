@@ -42,7 +42,7 @@ class One(OwnersView):
     def put(self, request: Request, username: str, domain_name: str, name: str) -> Response:
         website = self.get_website(domain_name)
         sent = _checked(VariableChange, request)
-        is_new = checked_variable_name(name) not in website.variables
+        is_new = _checked_name(name) not in website.variables
         _set(website, {name: sent["value"]}, sent.get("is_secret"))
         return Response(_one(website, name), status=201 if is_new else 200)
 
@@ -67,6 +67,14 @@ def _checked(kind: type[serializers.Serializer[Any]], request: Request) -> dict[
     serializer = kind(data=request.data)
     serializer.is_valid(raise_exception=True)
     return dict(serializer.validated_data)
+
+
+def _checked_name(name: str) -> str:
+    """From the address; refused as the same name in a body is."""
+    try:
+        return checked_variable_name(name)
+    except exceptions.ValidationError as error:
+        raise exceptions.ValidationError({"name": error.detail}) from error
 
 
 def _read(content: str) -> dict[str, str]:
