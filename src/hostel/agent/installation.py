@@ -82,11 +82,12 @@ def ensure_installation(
     *,
     pool: str,
     claims: Path = CLAIMS,
-    remove_leftovers: Callable[[Installation], None] = lambda _: None,
+    remove_leftovers: Callable[[Installation], None] | None = None,
 ) -> Installation:
     """This root's installation, claimed on first call. Safe to repeat and to race.
 
-    `remove_leftovers` is called with each installation whose root is gone, before what it had claimed is free.
+    `remove_leftovers` is called with each installation whose root is gone, and then its claim goes. What it had claimed
+    is free in any case.
     """
     claims.mkdir(mode=0o755, parents=True, exist_ok=True)
     with _lock(claims):
@@ -95,7 +96,7 @@ def ensure_installation(
         for claimed, is_live in _read_claims(claims, except_root=paths.root):
             if is_live:
                 others.append(claimed)
-            elif known is None or claimed.id != known.id:  # else it is this one, whose root was moved
+            elif remove_leftovers and (known is None or claimed.id != known.id):  # else it is this one, moved
                 remove_leftovers(claimed)
                 (claims / f"{claimed.id}.json").unlink()
         if known is None:
