@@ -29,7 +29,7 @@ def test_what_is_called_tested_has_a_test_that_names_it() -> None:
     tests = [file.read_text() for file in (ROOT / "tests").rglob("test_*.py")]
     names = [name for text in tests for name in re.findall(r"def test_(\w+)", text)]
     found = {attack.upper() for name in names for attack in re.findall(r"(?:^|_)([a-k]\d+)(?=_)", name)}
-    assert {attack for attack, word in table().items() if word == "tested"} - found == set()
+    assert {attack for attack, word in table().items() if word.startswith("tested")} - found == set()
 
 
 def test_little_is_accepted_and_nothing_that_must_hold() -> None:
