@@ -22,6 +22,7 @@ import secrets
 import shutil
 import socketserver
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -137,7 +138,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if path == self.home or not _is_below(path, self.home):
             raise Refused(403, "file_forbidden", "You do not have permission to delete this")
         if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
+            _remove_tree(path)
         else:
             os.unlink(path)
         self._begin(204, None, 0)
@@ -232,6 +233,13 @@ def _whole_lines(data: bytes) -> bytes:
     """A line that is still being written is for the next time; one that never ends is taken as it is."""
     whole = data[: data.rfind(b"\n") + 1]
     return whole or (data if len(data) == LOG_BYTES else b"")
+
+
+def _remove_tree(path: str) -> None:
+    try:
+        shutil.rmtree(path)
+    except RecursionError:  # a thousand directories deep
+        subprocess.run(["/bin/rm", "-rf", "--", path], check=False)
 
 
 def _is_below(path: str, top: str) -> bool:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,11 @@ FAST = 1e9
 
 
 @pytest.fixture
-def homes(tmp_path: Path) -> Path:
+def homes(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "homes/alice").mkdir(parents=True)
     (tmp_path / "secret").write_bytes(bytes(4 * MIB))
-    return tmp_path / "homes"
+    yield tmp_path / "homes"
+    subprocess.run(["rm", "-rf", str(tmp_path / "homes")], check=True)  # Python's way fails on what lies too deep
 
 
 def used(home: Path) -> int:

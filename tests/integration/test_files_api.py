@@ -154,6 +154,9 @@ def test_what_cannot_be_done_is_said(files: httpx.Client, platform: Platform) ->
     assert (gone.status_code, gone.json()) == (404, {"message": "File does not exist", "code": "not_found"})
     assert files.get("path/home/fay/%00").status_code == 400
     assert upload(files, f"/home/fay/{'n' * 300}", b"").status_code in (400, 404)
+    platform.shell("fay", 'python3 -c \'import os\nfor _ in range(2500): os.mkdir("d"); os.chdir("d")\'')
+    assert files.delete("path/home/fay/n").status_code == 204
+    assert files.get("path/home/fay/n").status_code == 404
     assert upload(files, "/home/fay/empty", b"").status_code == 201
     assert files.get("path/home/fay/empty").content == b""
 
