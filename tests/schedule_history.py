@@ -68,7 +68,9 @@ class History:
 
     def is_back(self) -> bool:
         """Whether it has answered since its processes were killed last."""
-        since = max((death.until for death in self.deaths), default=0.0)
+        if not self.deaths:
+            return True
+        since = max(death.until for death in self.deaths)
         return any(answer.status == 200 and answer.began > since for answer in self.answers[-50:])
 
     def runs_seen(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ import re
 import secrets
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -128,7 +129,7 @@ def test_a_dump_of_the_database_holds_no_usable_token(platform: Platform, xenia:
     assert "accounts_apitoken" in dumped
     assert found, "the tokens' digests are there"
     assert {use(platform, xenia, word)[0] for word in found} == {401}
-    for file in platform.paths.panel.iterdir():
+    for file in filter(Path.is_file, platform.paths.panel.rglob("*")):
         content = file.read_bytes()
         assert not any(token.encode() in content for token in tokens), file
         assert xenia.password.encode() not in content, file

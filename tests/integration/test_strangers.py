@@ -110,15 +110,15 @@ def test_a_site_of_one_user_is_out_of_reach_of_another(platform: Platform, alice
 
 
 def test_d22_a_removed_user_leaves_nothing_running_and_the_home_in_backups(platform: Platform) -> None:
-    user = platform.add_user_with_server("mallory")
-    uid = platform.shell("mallory", "id -u").strip()
-    platform.create(user, "mallory", answering())
-    platform.hostel("user", "remove", "mallory", "--yes")
-    assert platform.get("mallory").status_code == 404
-    assert not (platform.paths.homes / "mallory").exists()
-    (backup,) = platform.paths.backups.glob("mallory-*Z")
+    user = platform.add_user_with_server("mallo")
+    uid = platform.shell("mallo", "id -u").strip()
+    platform.create(user, "mallo", answering())
+    platform.hostel("user", "remove", "mallo", "--yes")
+    assert platform.get("mallo").status_code == 404
+    assert not (platform.paths.homes / "mallo").exists()
+    (backup,) = platform.paths.backups.glob("mallo-*Z")
     assert (backup / "answer.py").exists()
     with platform.api(user) as api:
         assert api.get("websites/").status_code == 401
-    platform.add_user("mallory")
-    assert platform.shell("mallory", "id -u").strip() != uid
+    platform.add_user("mallo")
+    assert platform.shell("mallo", "id -u").strip() != uid
