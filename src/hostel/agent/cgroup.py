@@ -224,16 +224,18 @@ def read_counters(path: str) -> Counters:
 
 
 def _number(file: Path) -> int:
+    """0 where there is no such file, or its cgroup goes while it is read (ENODEV)."""
     try:
         return int(file.read_text())
-    except FileNotFoundError:
+    except OSError:
         return 0
 
 
 def _stat(file: Path, key: str) -> int:
+    """As `_number`, of one line."""
     try:
         lines = file.read_text().splitlines()
-    except FileNotFoundError:
+    except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith(f"{key} ")), 0)
 
