@@ -296,16 +296,42 @@ def test_a_body_that_arrives_when_the_site_is_asleep_again_is_held(edge: Running
     with edge.connect() as connection:
         head = f"POST / HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345"
         connection.sendall(head.encode())
-        wait_held(edge, domain, 1)
+        wait_until(lambda: wakes(agent, domain), what="the website is woken while the body arrives")
         edge.running(domain, upstream)
-        wait_held(edge, domain, 0)
         edge.publish(domain, RouteState.HELD)
+        assert edge.status(domain).held == 0
         connection.sendall(b"67890")
         wait_held(edge, domain, 1)
         assert not upstream.requests
         edge.running(domain, upstream)
         assert parse_response(read_to_end(connection)).body == b"10"
     assert [request.body for request in upstream.requests] == [b"1234567890"]
+
+
+LEAVING = {
+    "get": (b"", b""),
+    "small body": (b"Content-Length: 5\r\n", b"hello"),
+    "body on disk": (b"Content-Length: 300000\r\n", bytes(300_000)),
+    "chunked body": (b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+@pytest.mark.parametrize("kind", LEAVING)
+def test_who_leaves_gives_the_place_back(edge: RunningEdge, agent: Upstream, kind: str, is_tls: bool) -> None:
+    """Held at once, and held after a run refused; before the hold's clock ends, which is ten seconds."""
+    domain = f"left-{kind.replace(' ', '-')}-{is_tls:d}.{DOMAIN}"
+    header, body = LEAVING[kind]
+    head = f"{'POST' if body else 'GET'} / HTTP/1.1\r\nHost: {domain}\r\n".encode() + header + b"\r\n"
+    run = f"run-left-{kind.replace(' ', '-')}-{is_tls:d}"
+    upstream = refuse(edge, run)
+    for publish in (lambda: edge.publish(domain, RouteState.HELD), lambda: edge.running(domain, upstream)):
+        publish()
+        with edge.connect(tls=domain if is_tls else None) as connection:
+            connection.sendall(head + body)
+            wait_held(edge, domain, 1)
+        wait_until(lambda: edge.status(domain).held == 0, what="nobody is held", deadline_s=5)
+    assert edge.bound(run) == (0, 0)
 
 
 def arrived(edge: RunningEdge, domain: str) -> int:

@@ -1,10 +1,12 @@
 -- access_by_lua: which website is meant, and may the request go on to it?
+local bodies = require "hostel.bodies"
 local certificates = require "hostel.certificates"
 local complain = require "hostel.complain"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 local traffic = require "hostel.traffic"
+local wake = require "hostel.wake"
 
 local var = ngx.var
 local http_version = ngx.req.http_version
@@ -42,6 +44,8 @@ local function access(is_https)
         return
     end
     if entry.state == "held" then
+        wake(domain)
+        bodies.receive(domain) -- nginx sees that a visitor has left only where nothing is left to read
         return ngx.exec("@hold")
     end
     return pages.answer_state(entry.state)
