@@ -98,6 +98,12 @@ def test_a_file_is_written_whole_and_comes_back_to_the_byte(files: httpx.Client,
     }
 
 
+def test_a_name_that_is_not_utf8_hides_no_other(files: httpx.Client, platform: Platform) -> None:
+    platform.shell("filo", "mkdir -p odd; touch odd/$'b\\xff' odd/a")
+    assert sorted(files.get("path/home/filo/odd").json()) == ["a", "b?"]
+    assert files.get("tree/", params={"path": "/home/filo/odd"}).json() == ["/home/filo/odd/a", "/home/filo/odd/b?"]
+
+
 def test_a_directory_is_listed_with_kinds_and_addresses(files: httpx.Client, platform: Platform) -> None:
     platform.shell("filo", "mkdir -p d/sub; touch d/'a b'; ln -s /etc/passwd d/link")
     listed = files.get("path/home/filo/d").json()
@@ -177,6 +183,9 @@ def test_the_door_is_opened_again_when_it_has_died(files: httpx.Client, platform
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999999999999999\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n[",
         "nonsense\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]",
+        'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"\\ud800": [1]}',
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n{'[' * 99999}",
     ],
 )
 def test_g11_a_home_that_answers_falsely_harms_only_itself(

@@ -16,7 +16,7 @@ import httpx
 from django.conf import settings
 
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import AgentUnreachable, FilesUnreachable, UnknownWebsite, error_from_answer
+from hostel.wire.errors import AgentUnreachable, FilesUnreachable, HostelError, UnknownWebsite, error_from_answer
 from hostel.wire.report import TenantReport, TenantReports, WebsiteReports
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
@@ -24,7 +24,7 @@ WAIT_S = 45  # how long the agent may wait for a deploy before it answers "start
 _MARGIN_S = 10.0  # above WAIT_S, for the answer to arrive
 _QUICK_S = 5.0  # for what the agent answers from memory
 FOLLOW_WAIT_S = 10.0
-_POSITION = re.compile(r"\d{1,20}:\d{1,20}")
+POSITION = re.compile(r"\d{1,20}:\d{1,20}")  # in a log
 _FILES_S = 90.0  # that nothing comes
 _LISTING_BYTES = 8 << 20
 _DEED_S = 30.0  # for what it does before it answers
@@ -92,7 +92,10 @@ def delete_file(tenant: str, path: str) -> None:
 def list_tree(tenant: str, path: str) -> list[str]:
     """At most a thousand absolute paths; directories end in a slash."""
     with contextlib.closing(_stream("GET", f"/tenants/{tenant}/tree", {"path": path})) as response:
-        return [str(found) for found in read_json(response)]
+        found = read_json(response)
+    if not isinstance(found, list):
+        raise FilesUnreachable
+    return [printable(path) for path in found]
 
 
 def read_log(tenant: str, path: str, *, lines: int) -> "LogLines":
@@ -112,8 +115,8 @@ async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[Lo
             query = {"path": path, "after": after, "wait_s": str(FOLLOW_WAIT_S)}
             try:
                 response = await client.get(f"/tenants/{tenant}/log", params=query)
-                found = parse_log(response.json()) if response.is_success else None
-            except (httpx.HTTPError, ValueError, FilesUnreachable):
+                found = parse_log(_parse_json(response.content)) if response.is_success else None
+            except (httpx.HTTPError, FilesUnreachable):
                 found = None
             if found is None:
                 return
@@ -131,9 +134,14 @@ def parse_log(answer: object) -> LogLines:
     """Raises FilesUnreachable where the tenant's own process has answered something else."""
     lines = answer.get("lines") if isinstance(answer, dict) else None
     position = answer.get("position") if isinstance(answer, dict) else None
-    if not isinstance(lines, list) or not isinstance(position, str) or not _POSITION.fullmatch(position):
+    if not isinstance(lines, list) or not isinstance(position, str) or not POSITION.fullmatch(position):
         raise FilesUnreachable
-    return LogLines(tuple(str(line) for line in lines), position)
+    return LogLines(tuple(printable(line) for line in lines), position)
+
+
+def printable(found: object) -> str:
+    """Halves of surrogate pairs, which a name that is not UTF-8 has, are in no answer."""
+    return str(found).encode(errors="replace").decode()
 
 
 def read_json(response: httpx.Response) -> Any:
@@ -144,8 +152,15 @@ def read_json(response: httpx.Response) -> Any:
             body += piece
             if len(body) > _LISTING_BYTES:
                 raise FilesUnreachable
+    except httpx.HTTPError as error:
+        raise FilesUnreachable from error
+    return _parse_json(body)
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
         return json.loads(body)
-    except (httpx.HTTPError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise FilesUnreachable from error
 
 
@@ -168,10 +183,12 @@ def _stream(
         if response.is_success:
             return response
         with contextlib.closing(response):
-            fields = read_json(response)
+            answer = read_json(response)
     except httpx.HTTPError as error:
         raise AgentUnreachable from error
-    raise error_from_answer(str(fields.get("code", "error")), str(fields.get("message", "The agent failed.")))
+    if not isinstance(answer, dict):
+        raise FilesUnreachable
+    raise _error(answer)
 
 
 def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -> Any:
@@ -188,10 +205,15 @@ def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -
         answer = response.json()
     except (httpx.HTTPError, ValueError) as error:
         raise AgentUnreachable from error
-    if response.is_success:
-        return answer
+    if not response.is_success:
+        raise _error(answer)
+    return answer
+
+
+def _error(answer: object) -> HostelError:
+    """What the agent, or a tenant's own process through it, said instead."""
     fields = answer if isinstance(answer, dict) else {}
-    raise error_from_answer(str(fields.get("code", "error")), str(fields.get("message", "The agent failed.")))
+    return error_from_answer(str(fields.get("code", "error")), str(fields.get("message", "The agent failed.")))
 
 
 @functools.cache

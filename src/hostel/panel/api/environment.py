@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema
-from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation, checked_variable_name
+from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation, checked
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Variable, Website
@@ -72,7 +72,7 @@ def _checked(kind: type[serializers.Serializer[Any]], request: Request) -> dict[
 def _checked_name(name: str) -> str:
     """From the address; refused as the same name in a body is."""
     try:
-        return checked_variable_name(name)
+        return checked(check_name, name)
     except exceptions.ValidationError as error:
         raise exceptions.ValidationError({"name": error.detail}) from error
 

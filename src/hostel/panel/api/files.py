@@ -67,7 +67,10 @@ class FilePath(OwnersView):
         site = f"https://{settings.HOSTEL_CONFIG.authority(settings.HOSTEL_CONFIG.panel_host)}"
         base = f"{site}/api/v0/user/{username}/files/path{_quoted(directory).rstrip('/')}"
         return {
-            str(name): {"type": kind if kind in _KINDS else "file", "url": f"{base}/{_quoted(str(name))}"}
+            agent.printable(name): {
+                "type": kind if isinstance(kind, str) and kind in _KINDS else "file",
+                "url": f"{base}/{_quoted(str(name))}",
+            }
             for name, kind in found.items()
         }
 
@@ -86,7 +89,10 @@ def _absolute(path: str) -> str:
 
 
 def _quoted(path: str) -> str:
-    return quote(path, errors="surrogateescape")
+    try:
+        return quote(path, errors="surrogateescape")
+    except UnicodeEncodeError as error:  # no name of a file: not even one that is not UTF-8
+        raise FilesUnreachable from error
 
 
 def _refused(status: int, message: str, code: str) -> Response:

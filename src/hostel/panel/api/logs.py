@@ -1,7 +1,6 @@
 """The three logs of a website: their last lines, and what comes, as server-sent events."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -18,7 +17,6 @@ from hostel.panel.api.views import OwnersView
 TAIL_MOST = 5_000
 FOLLOWERS_MOST = 4  # of one user: each keeps a connection and a question open
 _TAIL = 100
-_POSITION = re.compile(r"\d{1,20}:\d{1,20}")
 
 _followers: Counter[str] = Counter()
 
@@ -46,7 +44,7 @@ class WebsiteLog(OwnersView):
         if _followers[username] >= FOLLOWERS_MOST:
             raise TooManyFollowers
         after = request.headers.get("Last-Event-ID", "")
-        first = None if _POSITION.fullmatch(after) else agent.read_log(username, file, lines=lines)
+        first = None if agent.POSITION.fullmatch(after) else agent.read_log(username, file, lines=lines)
         events = _events(username, file, first, after)
         return StreamingHttpResponse(events, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 

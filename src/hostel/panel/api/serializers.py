@@ -11,8 +11,8 @@ from rest_framework import serializers
 from hostel.panel.accounts.models import User
 from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
-from hostel.wire.environment import InvalidVariable, check_name, check_value
-from hostel.wire.errors import Reason
+from hostel.wire.environment import check_name, check_value
+from hostel.wire.errors import Reason, Refusal
 from hostel.wire.names import InvalidName, canonical_domain, check_command, check_user_domain
 from hostel.wire.website import Phase, ReloadStrategy, State
 
@@ -110,7 +110,7 @@ class WebappChange(serializers.Serializer[Any]):
     )
 
     def validate_command(self, command: str) -> str:
-        return _checked(check_command, command)
+        return checked(check_command, command)
 
 
 class WebappRequest(WebappChange):
@@ -125,7 +125,7 @@ class WebsiteCreation(serializers.Serializer[Any]):
     def validate_domain_name(self, domain_name: str) -> str:
         owner: User = self.context["owner"]
         sites_domain = settings.HOSTEL_CONFIG.sites.domain
-        canonical = _checked(
+        canonical = checked(
             lambda name: check_user_domain(name, username=owner.username, sites_domain=sites_domain), domain_name
         )
         if canonical == settings.HOSTEL_CONFIG.panel_host:
@@ -142,18 +142,11 @@ class WebsiteChange(serializers.Serializer[Any]):
 
     def validate_domain_name(self, domain_name: str) -> str:
         website: Website = self.context["website"]
-        if _checked(canonical_domain, domain_name) != website.canonical_name:
+        if checked(canonical_domain, domain_name) != website.canonical_name:
             raise serializers.ValidationError(
                 "The domain of a website cannot be changed. Delete it and create another one.", code="immutable"
             )
         return domain_name
-
-
-def checked_variable_name(name: str) -> str:
-    try:
-        return check_name(name)
-    except InvalidVariable as error:
-        raise serializers.ValidationError(str(error), code=error.code) from error
 
 
 class VariableChange(serializers.Serializer[Any]):
@@ -161,17 +154,14 @@ class VariableChange(serializers.Serializer[Any]):
     is_secret = Switch(required=False, help_text="Never shown again. Default: as it was, or false.")
 
     def validate_value(self, value: str) -> str:
-        try:
-            return check_value(value)
-        except InvalidVariable as error:
-            raise serializers.ValidationError(str(error), code=error.code) from error
+        return checked(check_value, value)
 
 
 class VariableCreation(VariableChange):
     name = serializers.CharField()
 
     def validate_name(self, name: str) -> str:
-        return checked_variable_name(name)
+        return checked(check_name, name)
 
 
 class FileImport(serializers.Serializer[Any]):
@@ -200,11 +190,11 @@ def wanted_by(sent: Mapping[str, Any]) -> dict[str, Any]:
     return {**enabled, **sent.get("webapp", {})}
 
 
-def _checked(check: Callable[[str], str], text: str) -> str:
-    """`wire`'s rule about names, its refusal in DRF's form."""
+def checked(check: Callable[[str], str], text: str) -> str:
+    """A rule of `wire`'s, its refusal in DRF's form."""
     try:
         return check(text)
-    except InvalidName as error:
+    except Refusal as error:
         raise serializers.ValidationError(str(error), code=error.code) from error
 
 
