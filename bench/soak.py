@@ -14,13 +14,15 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -56,6 +58,7 @@ class Options:
     is_quick: bool
     seconds: float  # of the parts that have no natural end
     seed: int
+    arenas: int  # schedules played at once, each on a platform of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,35 +310,48 @@ def import_profile() -> str:
 
 
 def soak_schedules(options: Options) -> Outcome:
-    """One platform plays them all. Where a schedule could not be played to its end, that counts as a violation and a
-    new platform plays the next one."""
+    """Each arena is a process with a platform of its own, and plays its part of the seeds."""
     count = 5 if options.is_quick else SCHEDULES
-    record = Record(first_seed=options.seed)
-    began = time.monotonic()
-    with console.status(f"schedules from seed {options.seed}"):
-        while record.played < count and time.monotonic() - began < options.seconds:
-            with running(SCHEDULE_SETTINGS) as platform:
-                users = [platform.add_user(name) for name in ("soak", "steady")]
-                asyncio.run(play(platform, users, record, count=count, end=began + options.seconds))
-    console.print(schedules.table(record.hits), highlight=False, markup=False)
-    console.print(f"{record.played} schedules, {record.requests} requests, {len(record.violations)} violations")
+    began, wall_end = time.monotonic(), time.time() + options.seconds
+    shares = [count // options.arenas + (number < count % options.arenas) for number in range(options.arenas)]
+    firsts = [options.seed + sum(shares[:number]) for number in range(options.arenas)]
+    with console.status(f"schedules from seed {options.seed}"), ProcessPoolExecutor(options.arenas) as pool:
+        records = list(pool.map(play_share, firsts, shares, [wall_end] * options.arenas))
+    hits = sum((record.hits for record in records), Counter[str]())
+    violations = [violation for record in records for violation in record.violations]
+    played, requests = sum(record.played for record in records), sum(record.requests for record in records)
+    console.print(schedules.table(hits), highlight=False, markup=False)
+    console.print(f"{played} schedules, {requests} requests, {len(violations)} violations")
     figures: dict[str, object] = {
-        "played": record.played,
+        "played": played,
+        "arenas": options.arenas,
         "took_s": round(time.monotonic() - began),
-        "requests": record.requests,
-        "first_seed": record.first_seed,
-        "longest_convergence_s": round(record.longest_convergence_s, 1),
-        "hits": dict(record.hits),
-        "violations": record.violations,
+        "requests": requests,
+        "first_seed": options.seed,
+        "longest_convergence_s": round(max(record.longest_convergence_s for record in records), 1),
+        "hits": dict(hits),
+        "violations": violations,
     }
-    return Outcome(figures, record.violations)
+    return Outcome(figures, violations)
 
 
-async def play(platform: Platform, users: list[User], record: Record, *, count: int, end: float) -> None:
-    """Until `count` are played, or `end` has come, or one could not be."""
+def play_share(first_seed: int, count: int, wall_end: float) -> Record:
+    """`count` schedules, or as many as are played by `wall_end`. Where one could not be played to its end, that counts
+    as a violation and a new platform plays the next one.
+    """
+    record = Record(first_seed=first_seed)
+    while record.played < count and time.time() < wall_end:
+        with running(SCHEDULE_SETTINGS) as platform:
+            users = [platform.add_user(name) for name in ("soak", "steady")]
+            asyncio.run(play(platform, users, record, count=count, wall_end=wall_end))
+    return record
+
+
+async def play(platform: Platform, users: list[User], record: Record, *, count: int, wall_end: float) -> None:
+    """Until `count` are played, or `wall_end` has come, or one could not be."""
     async with schedules.arena(platform, users) as arena:
         try:
-            while record.played < count and time.monotonic() < end:
+            while record.played < count and time.time() < wall_end:
                 seed = record.first_seed + record.played
                 record.played += 1
                 outcome = await arena.run(seed)
@@ -344,11 +360,20 @@ async def play(platform: Platform, users: list[User], record: Record, *, count: 
                 for violation in outcome.violations:
                     record.violations.append(f"seed {seed}: {violation}")
                     console.print(record.violations[-1], str(outcome.schedule), highlight=False, markup=False)
+                if outcome.violations:
+                    keep_logs(platform, seed)
         except Exception as error:  # the figures of those before it must not be lost
             record.violations.append(f"seed {seed}: not played to its end: {error!r}")
             console.print(record.violations[-1], highlight=False, markup=False)
         finally:
             record.hits += arena.hits
+
+
+def keep_logs(platform: Platform, seed: int) -> None:
+    """The platform goes; what its parts have said explains the violation."""
+    kept = Path(tempfile.mkdtemp(prefix=f"hostel-schedule-{seed}-"))
+    shutil.copytree(platform.paths.log, kept, dirs_exist_ok=True)
+    console.print(f"its logs: {kept}", highlight=False, markup=False)
 
 
 # -- the whole
@@ -373,8 +398,10 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="a little of each and no result file, to try it")
     arguments.add_argument("--only", action="append", choices=list(PARTS), help="this part; repeatable")
     arguments.add_argument("--seed", type=int, default=int(time.time()), help="of the schedules")
+    arguments.add_argument("--arenas", type=int, default=1, help="schedules that are played at once")
     given = arguments.parse_args()
-    options = Options(is_quick=given.quick, seconds=30.0 if given.quick else given.seconds, seed=given.seed)
+    seconds = 30.0 if given.quick else given.seconds
+    options = Options(is_quick=given.quick, seconds=seconds, seed=given.seed, arenas=given.arenas)
     complaints: list[str] = []
     for name in given.only or PARTS:
         machine = describe()

@@ -10,6 +10,7 @@ one that the schedules are about. `Arena.run(seed)` plays one schedule and says 
 5. After a deletion nothing is left: no process, cgroup, mount, interface, socket directory, FIFO, bundle, runc state.
 6. Each answered request is logged once, in its own website's log (but where agent, logger and run die at once: nobody
    holds the run's pipes then).
+7. No part ends by itself, and no task of the agent has a fault.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from schedule_parts import MortalPart
 from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, Deed, Fault, Schedule, Stage, plan_schedule
 
 CONVERGE_S = 10.0
+TASK_FAULT = '"event": "fault in a task of the agent'
 _FIRE_S = 2.0  # a deed may be answered before its background work has passed the place
 _STEP_S = 0.1
 
@@ -157,6 +159,8 @@ class Arena:
         log = LogReader(self._log_of(self.owner.name, label), label)
         began = time.monotonic()
         others_before = [len(traffic.history.answers) for traffic, _ in self.others]
+        agent_log = self.platform.paths.log / "agent.log"
+        logged_before = agent_log.stat().st_size
         traffic = Traffic(
             subject.history, host=f"{label}.{self.platform.domain}", port=self.platform.http_port, seed=schedule.seed
         )
@@ -179,6 +183,9 @@ class Arena:
         outcome.violations += self._others_complaints(others_before)
         outcome.violations += dict.fromkeys(self.agent.complaints + self.logger.complaints)
         self.agent.complaints, self.logger.complaints = [], []
+        with agent_log.open() as opened:
+            opened.seek(logged_before)
+            outcome.violations += [f"the agent says: {line.strip()}" for line in opened if TASK_FAULT in line]
         answered = [
             traffic.history.answers[before:] for (traffic, _), before in zip(self.others, others_before, strict=True)
         ]

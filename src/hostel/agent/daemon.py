@@ -1,6 +1,7 @@
 """The agent's process: `serve` → `startup` → `main_loop` → `shutdown`.
 
-Every side task has a name; if one dies, the agent exits and the supervisor starts another, which adopts what runs.
+Every side task has a name. Housekeeping that fails is logged and goes on; if a server dies, the agent exits and the
+supervisor starts another, which adopts what runs.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 PULL_EVERY_S = 30.0
 RENEW_EVERY_S = 3600.0
 _SOCKET = "agent.sock"
+_FAULT_PAUSE_S = 5.0  # after a fault of the housekeeping: do not spin on it
 _LOCK_TRIES, _LOCK_PAUSE_S = 40, 0.05
 
 
@@ -79,13 +81,13 @@ class Daemon:
         self._listen("panel", self._paths.agent_for_panel, api.panel_app(self._node), owner=(panel_uid, panel_uid))
         self._listen("edge", self._paths.agent_for_edge, api.edge_app(self._node), owner=(0, edge_gid()))
         self._listen("root", self._paths.agent_for_root, api.root_app(self._node), owner=(0, 0))
-        self._start("pull wanted state", self._pull())
-        self._start("watch processes", self._node.watch_processes())
-        self._start("watch the gates", self._node.gates.watch())
-        self._start("be fair", Fairness().serve(self._node.users))
-        self._start("note limits", self._node.note_limits())
-        self._start("measure homes", self._node.disk.serve(lambda: [tenant.name for tenant in self._node.users()]))
-        self._start("renew certificates", self._renew(installation.id))
+        self._keep("pull wanted state", self._pull)
+        self._keep("watch processes", self._node.watch_processes)
+        self._keep("watch the gates", self._node.gates.watch)
+        self._keep("be fair", lambda: Fairness().serve(self._node.users))
+        self._keep("note limits", self._node.note_limits)
+        self._keep("measure homes", lambda: self._node.disk.serve(self._node.user_names))
+        self._keep("renew certificates", lambda: self._renew(installation.id))
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)
 
     async def _ensure_installation(self) -> Installation:
@@ -112,6 +114,10 @@ class Daemon:
 
     def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
+
+    def _keep(self, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Housekeeping: `work` never returns by itself, and begins anew after a fault."""
+        self._start(name, _persist(name, work))
 
     def _listen(self, caller: str, directory: Path, app: Starlette, *, owner: tuple[int, int]) -> None:
         path = directory / _SOCKET
@@ -155,6 +161,15 @@ class Daemon:
             except (HostelError, OSError) as error:
                 log.error("certificate could not be renewed", error=str(error))
             await asyncio.sleep(RENEW_EVERY_S)
+
+
+async def _persist(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("fault in a task of the agent; it goes on", task=name)
+        await asyncio.sleep(_FAULT_PAUSE_S)
 
 
 class _Server(uvicorn.Server):

@@ -100,12 +100,13 @@ class Disk:
             raise RuntimeError("a child without its pipes")
         try:
             for name in names:
-                self._measured_at[name] = time.monotonic()
+                began = self._measured_at[name] = time.monotonic()
                 child.stdin.write(f"{name}\n".encode())
                 answer = (await child.stdout.readline()).decode().split()
-                self._take(name, answer)
-                now = time.monotonic()
-                self._due_at[name] = now + max(AGAIN_AFTER_S, 10 * (now - self._measured_at[name]))
+                if name in self._measured_at:  # not forgotten meanwhile
+                    self._take(name, answer)
+                    now = time.monotonic()
+                    self._due_at[name] = now + max(AGAIN_AFTER_S, 10 * (now - began))
         except (OSError, ValueError) as error:
             log.error("homes could not be measured", error=str(error))
         finally:

@@ -79,7 +79,6 @@ _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _NOTE_LIMITS_EVERY_S = 5.0
 _SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
 WATCH_PROCESSES_S = 5.0
-_STALE_COMMAND_S = 60.0  # a prepared command that nobody has started by then
 
 
 class Node:
@@ -226,6 +225,9 @@ class Node:
     def users(self) -> list[Tenant]:
         """All tenants but the panel's, by name."""
         return [tenant for name, tenant in sorted(self.tenants.items()) if name != SYSTEM_TENANT]
+
+    def user_names(self) -> list[str]:
+        return [tenant.name for tenant in self.users()]
 
     # -- websites
 

@@ -109,6 +109,21 @@ def test_a_round_of_the_child_process(homes: Path) -> None:
         disk.check("alice", MIB)
 
 
+def test_who_goes_while_the_home_is_measured_is_forgotten(homes: Path) -> None:
+    disk = Disk(homes)
+
+    async def measure_and_forget() -> None:
+        measuring = asyncio.create_task(disk.measure(["alice", "bob"]))
+        while "alice" not in disk._measured_at:
+            await asyncio.sleep(0)
+        disk.forget("alice")
+        await measuring
+
+    (homes / "bob").mkdir()
+    asyncio.run(measure_and_forget())
+    assert (disk.find("alice"), disk.find("bob") is None) == (None, False)
+
+
 def test_the_pace_is_kept() -> None:
     import time
 
