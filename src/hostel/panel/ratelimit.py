@@ -42,13 +42,21 @@ def retry_after(wait_s: float) -> int:
     return math.ceil(wait_s)
 
 
-def address_key(request: HttpRequest) -> str:
-    """Who is counted where nobody is known: the visitor's address as the edge saw it, an IPv6 one by its /64."""
+def address_of(request: HttpRequest) -> str:
+    """The visitor's, as the edge saw it; "" where nobody has said it."""
     text = request.META.get("HTTP_X_REAL_IP") or request.META.get("REMOTE_ADDR") or ""
     try:
-        address = ipaddress.ip_address(text)
+        return str(ipaddress.ip_address(text))
     except ValueError:
+        return ""
+
+
+def address_key(request: HttpRequest) -> str:
+    """Who is counted where nobody is known: the visitor's address, an IPv6 one by its /64."""
+    text = address_of(request)
+    if not text:
         return "address:unknown"
+    address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
         return f"address:{ipaddress.ip_network((address, 64), strict=False)}"
     return f"address:{address}"

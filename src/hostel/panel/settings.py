@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "hostel.panel.audit",
     "hostel.panel.wanted",
     "hostel.panel.accounts",
     "hostel.panel.websites",
@@ -147,7 +148,10 @@ SILENCED_SYSTEM_CHECKS = [
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["hostel.panel.api.authentication.TokenAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["hostel.panel.api.permissions.IsThatUser"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "hostel.panel.api.permissions.IsThatUser",
+        "hostel.panel.api.permissions.HasScope",
+    ],
     "DEFAULT_THROTTLE_CLASSES": ["hostel.panel.api.throttles.RequestsPerMinute"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [

@@ -3,11 +3,12 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import environment, files, logs
+from hostel.panel.api import environment, files, logs, tokens
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
 
+_ACCOUNT = "api/v1/user/<str:username>/"
 _WEBSITES = "api/v1/user/<str:username>/websites/"
 _FILES = "api/v0/user/<str:username>/files/"
 
@@ -29,6 +30,9 @@ urlpatterns = [
     path(_WEBSITES + "<str:domain_name>/environment/import/", environment.Import.as_view(), name="environment_import"),
     path(_WEBSITES + "<str:domain_name>/environment/<str:name>/", environment.One.as_view(), name="variable"),
     path(_WEBSITES + "<str:domain_name>/logs/<str:kind>/", logs.WebsiteLog.as_view(), name="log"),
+    path(_ACCOUNT + "tokens/", tokens.Tokens.as_view(), name="tokens"),
+    path(_ACCOUNT + "tokens/<int:token_id>/", tokens.Token.as_view(), name="token"),
+    path(_ACCOUNT + "audit/", tokens.Audit.as_view(), name="audit"),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

@@ -21,6 +21,8 @@ from starlette.routing import Route
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.views import logins
 from hostel.panel.api.throttles import requests as api_requests
+from hostel.panel.audit.models import OPERATOR, Entry, act_as
+from hostel.panel.wanted.models import current_version
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite
 from hostel.wire.names import canonical_domain
@@ -165,10 +167,12 @@ def agent_away(agent: SmallAgent, agent_socket: Path) -> Iterator[Callable[[], N
 
 
 @pytest.fixture(autouse=True)
-def _fast_and_fresh(settings: Any) -> None:
+def _fast_and_fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hostel.panel.accounts.uses.WRITE_AFTER_S", 3600)  # a thread knows nothing of tests' databases
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     api_requests.clear()
     logins.clear()
+    act_as(OPERATOR)
 
 
 @pytest.fixture
@@ -209,7 +213,13 @@ class Person:
             body = data if isinstance(data, str | bytes) else json.dumps(data)
             extra = {"data": body, "content_type": "application/json", **extra}
         headers = {"host": HOST, "authorization": f"Token {self.token}", **extra.pop("headers", {})}
-        return Client().generic(method, path, headers=headers, secure=True, **extra)
+        if method == "GET":
+            return Client().generic(method, path, headers=headers, secure=True, **extra)
+        revision, entries = current_version(), Entry.objects.count()
+        answer = Client().generic(method, path, headers=headers, secure=True, **extra)
+        is_recorded = current_version() == revision or Entry.objects.count() > entries
+        assert is_recorded, f"{method} {path} changes something: call audit.models.record() in its transaction"
+        return answer
 
     def create(self, *, domain: str = "", command: str = "serve $DOMAIN_SOCKET ", **extra: Any) -> Any:
         wanted = {"domain_name": domain or self.domain, "enabled": True, "webapp": {"command": command}, **extra}

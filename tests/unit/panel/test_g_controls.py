@@ -19,7 +19,7 @@ from rest_framework import serializers
 from hostel.panel.accounts.models import ApiToken, User
 from hostel.panel.accounts.views import logins
 from hostel.panel.api import views
-from hostel.panel.api.permissions import IsThatUser
+from hostel.panel.api.permissions import HasScope, IsThatUser
 from hostel.panel.websites.models import Website
 
 HOST = "www.hostel.localhost:8443"
@@ -37,7 +37,7 @@ def addresses_of_users() -> list[str]:
 
 def visit(pattern: str, name: str, domain: str) -> str:
     filled = {"username": name, "domain_name": domain, "version": "v1", "rest": "websites/x/y/"}
-    filled |= {"path": f"home/{name}/README.txt", "name": "WORD"}
+    filled |= {"path": f"home/{name}/README.txt", "name": "WORD", "token_id": "1"}
     return "/" + re.sub(r"<\w+:(\w+)>", lambda match: filled.get(match[1], "server"), pattern)
 
 
@@ -71,7 +71,7 @@ def test_g4_every_address_with_a_user_name_is_that_users_alone(owner, other, mon
 
 
 def test_g4_a_view_that_forgets_its_permissions_has_the_rule_all_the_same(owner, other):
-    assert views.OwnersView.permission_classes == [IsThatUser]
+    assert views.OwnersView.permission_classes == [IsThatUser, HasScope]
     assert IsThatUser in views.APIView.permission_classes
 
 

@@ -3,7 +3,8 @@
 import hashlib
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import ClassVar
 
 from django.conf import settings
@@ -12,14 +13,16 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from hostel.panel.audit.models import Deed, record, without_text
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire import names
 from hostel.wire.config import LimitsConfig
-from hostel.wire.errors import Refusal
+from hostel.wire.errors import LimitReached, Refusal
 from hostel.wire.website import TenantSpec, Version
 from hostel.wire.website import Tombstone as WireTombstone
 
 TOKEN_LENGTH = 40
+NAMED_TOKENS_MOST = 50
 SUSPENDED = "This account is suspended: nothing of it runs, and nothing is lost. Ask whoever runs this server."
 _PASSWORD_ALPHABET = "".join(sorted(set(string.ascii_lowercase + string.digits) - set("il1o0")))
 
@@ -35,6 +38,18 @@ class UnknownUser(Refusal):
 
     code = "unknown_user"
     status = 404
+
+
+class TokenExists(Refusal):
+    """You have a token of that name already."""
+
+    code = "token_exists"
+
+
+class TooManyTokens(LimitReached):
+    """You have as many named tokens as one can have; delete one."""
+
+    code = "limit_tokens"
 
 
 def generate_password() -> str:
@@ -69,6 +84,7 @@ class HostelUserManager(UserManager["User"]):
             with transaction.atomic():
                 user.revision = advance().revision
                 user.save(force_insert=True)
+                record(user, Deed.USER_ADD, user.username)
                 return user
         except IntegrityError as error:
             raise UserExists(f"There is a user {name!r} already.") from error
@@ -135,6 +151,7 @@ class User(AbstractUser):
             if not others.exists():
                 return False
             others.update(is_active=is_active, revision=advance().revision, **values)
+            record(self, Deed.USER_RESUME if is_active else Deed.USER_SUSPEND, self.username)
         self.refresh_from_db()
         return True
 
@@ -147,11 +164,14 @@ class User(AbstractUser):
             self.revision = advance().revision
             self.save(update_fields=["own_limits", "revision"])
             self.websites.update(revision=self.revision)
+            record(self, Deed.USER_LIMITS, self.username, without_text(changes))
 
     def change_password(self, password: str) -> None:
         """Also ends all sessions: Django binds them to the password's hash."""
-        self.set_password(password)
-        self.save(update_fields=["password"])
+        self.set_password(password)  # slow on purpose, so before the write lock
+        with transaction.atomic():
+            self.save(update_fields=["password"])
+            record(self, Deed.PASSWORD_CHANGE, self.username)
 
     def replace_token(self) -> str:
         """Make a token, in place of the old one if there was one. Returns its text, for the only time."""
@@ -162,6 +182,7 @@ class User(AbstractUser):
                 defaults={"digest": digest_of(text), "created_at": timezone.now(), "is_in_consoles": True},
             )
             self._advance()
+            record(self, Deed.FULL_TOKEN_CREATE)
         return text
 
     def drop_token(self) -> bool:
@@ -170,6 +191,7 @@ class User(AbstractUser):
             count, _ = ApiToken.objects.filter(user=self).delete()
             if count:
                 self._advance()
+                record(self, Deed.FULL_TOKEN_REVOKE)
         return count > 0
 
     def keep_token_from_consoles(self) -> None:
@@ -189,8 +211,28 @@ class User(AbstractUser):
             domains = self.websites.order_by("id").values_list("canonical_name", flat=True)
             websites = [Tombstone.objects.put_up(Kind.WEBSITE, domain) for domain in list(domains)]
             tenant = Tombstone.objects.put_up(Kind.TENANT, self.username)
+            record(self, Deed.USER_REMOVE, self.username)
             self.delete()
         return websites, tenant
+
+    def add_token(
+        self, name: str, *, scopes: Collection["Scope"], expires_at: datetime | None
+    ) -> "tuple[NamedToken, str]":
+        """A token of limited power, and its text, for the only time. Raises TokenExists or TooManyTokens."""
+        text = secrets.token_hex(TOKEN_LENGTH // 2)
+        words = sorted(scopes)
+        try:
+            with transaction.atomic():
+                token = self.named_tokens.create(
+                    name=name, digest=digest_of(text), scopes=words, expires_at=expires_at, created_at=timezone.now()
+                )
+                if self.named_tokens.count() > NAMED_TOKENS_MOST:
+                    raise TooManyTokens
+                until = {"expires_at": expires_at.isoformat()} if expires_at else {}
+                record(self, Deed.TOKEN_CREATE, name, {"id": token.pk, "scopes": words, **until})
+        except IntegrityError as error:
+            raise TokenExists(f"You have a token {name!r} already.") from error
+        return token, text
 
     def _advance(self) -> None:
         self.revision = advance().revision
@@ -219,3 +261,51 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"token of {self.user}"
+
+
+class Scope(models.TextChoices):
+    """What a named token may do. Part of the API: values are added, never changed."""
+
+    WEBSITES_READ = "websites:read"
+    WEBSITES_WRITE = "websites:write"  # reads too: each change is answered with how the website is
+    FILES = "files"
+
+
+class NamedTokenQuerySet(models.QuerySet["NamedToken"]):
+    def find(self, text: str) -> "NamedToken | None":
+        return self.filter(digest=digest_of(text)).select_related("user").first()
+
+
+class NamedToken(models.Model):
+    """A token of limited power, for one program. When it was used last, `uses.py` knows better than the row."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="named_tokens")
+    name = models.CharField(max_length=50)
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256, hex
+    scopes = models.JSONField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True, default=None)
+
+    objects = NamedTokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="one_token_a_name")]
+
+    def __str__(self) -> str:
+        return f"token {self.name} of {self.user}"
+
+    def is_expired(self, now: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+    def allows(self, scope: Scope) -> bool:
+        return scope in self.scopes or (scope is Scope.WEBSITES_READ and Scope.WEBSITES_WRITE in self.scopes)
+
+    def revoke(self) -> bool:
+        """Invalid at once. Returns False where somebody was faster."""
+        token_id = self.pk
+        with transaction.atomic():
+            count, _ = NamedToken.objects.filter(pk=token_id).delete()
+            if count:
+                record(self.user, Deed.TOKEN_DELETE, self.name, {"id": token_id})
+        return count > 0

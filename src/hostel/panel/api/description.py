@@ -1,8 +1,8 @@
 """The words at the top of the API's documentation. Plain text: the settings import it."""
 
 DESCRIPTION = """\
-Put a website live with one call. Authenticate with `Authorization: Token <your API token>`; the token is made on your
-Account page. Bodies may be JSON, `application/x-www-form-urlencoded` (`webapp.command=...`) or `multipart/form-data`.
+Put a website live with one call. Authenticate with `Authorization: Token <your API token>`; the full token is made on
+your Account page, tokens of less power by `POST tokens/`. Bodies may be JSON, `application/x-www-form-urlencoded` (`webapp.command=...`) or `multipart/form-data`.
 Slashes do not matter: doubled ones count as one, the last one may be missing, and nothing is ever redirected.
 
 **Errors** have DRF's shape: `{"detail": "..."}`, or `{"<field>": ["..."]}` for a refused value. Every error carries a
@@ -12,9 +12,10 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | --- | --- |
 | 400 | `required`, `blank`, `null`, `invalid`, `invalid_choice`, `min_value`, `max_value`, `max_string_length` |
 | 400 | `null_characters_not_allowed`, `surrogate_characters_not_allowed` |
-| 400 | `invalid_name`, `domain_exists`, `immutable`, `parse_error`, `bad_request` |
-| 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `account_suspended` |
+| 400 | `invalid_name`, `domain_exists`, `token_exists`, `immutable`, `parse_error`, `bad_request` |
+| 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `token_expired`, `account_suspended` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
+| 403 | `scope_missing` (of a named token: the sentence says which scope it lacks), `limit_tokens` |
 | 403 | `limit_websites`, `limit_disk` (of a creation: you have as many websites, or files, as your plan allows) |
 | 404 | `not_found` |
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |

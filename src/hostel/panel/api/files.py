@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
@@ -16,16 +17,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel import agent
+from hostel.panel.accounts.models import Scope
 from hostel.panel.api import schema
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.views import OwnersView
+from hostel.panel.audit.models import Deed, record
 from hostel.wire.errors import FileForbidden, FilesUnreachable, NoSuchFile
 
 _PIECE = 1 << 18
+_PATH_NOTED = 4_096
 _KINDS = frozenset({"file", "directory", "symlink"})
 
 
 class FilePath(OwnersView):
+    scopes = (Scope.FILES, Scope.FILES)
+
     @schema.read_file
     def get(self, request: Request, username: str, path: str) -> HttpResponseBase:
         found = agent.open_file(username, _absolute(path))
@@ -48,11 +54,13 @@ class FilePath(OwnersView):
         content = request.FILES.get("content")
         if not isinstance(content, UploadedFile):
             raise exceptions.ParseError("You must provide a file with the name 'content'.")
+        self._note(Deed.FILE_WRITE, path)
         is_new = agent.write_file(username, _absolute(path), _chunks(content), length=content.size or 0)
         return Response(status=201 if is_new else 200)
 
     @schema.delete_file
     def delete(self, request: Request, username: str, path: str) -> Response:
+        self._note(Deed.FILE_DELETE, path)
         try:
             agent.delete_file(username, _absolute(path))
         except NoSuchFile:
@@ -60,6 +68,11 @@ class FilePath(OwnersView):
         except FileForbidden:
             return _refused(403, "You do not have permission to delete this", "forbidden")
         return Response(status=204)
+
+    def _note(self, deed: Deed, path: str) -> None:
+        """Before it is tried: no transaction spans a database and a home."""
+        with transaction.atomic():
+            record(self.owner, deed, _absolute(path)[:_PATH_NOTED])
 
     def _listing(self, username: str, directory: str, found: Any) -> dict[str, dict[str, str]]:
         if not isinstance(found, dict):
@@ -76,6 +89,8 @@ class FilePath(OwnersView):
 
 
 class FileTree(OwnersView):
+    scopes = (Scope.FILES, Scope.FILES)
+
     @schema.list_tree
     def get(self, request: Request, username: str) -> Response:
         path = request.query_params.get("path", "")

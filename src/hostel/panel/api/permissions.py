@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from rest_framework.permissions import BasePermission
+from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+
+from hostel.panel.accounts.models import NamedToken, Scope
 
 if TYPE_CHECKING:  # the settings name this module, and DRF's views read the settings
     from rest_framework.views import APIView
@@ -20,3 +23,27 @@ class IsThatUser(BasePermission):
             request.user.is_authenticated
             and view.kwargs.get("username", request.user.username) == request.user.username
         )
+
+
+class ScopeMissing(exceptions.PermissionDenied):
+    default_code = "scope_missing"
+
+
+class HasScope(BasePermission):
+    """A named token does what its scopes say. A view names them as `scopes`: one to read, one to change.
+
+    What names none is for the account's full token alone.
+    """
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        token = request.auth
+        if not isinstance(token, NamedToken):
+            return True
+        scopes: tuple[Scope, Scope] | None = getattr(view, "scopes", None)
+        has = ", ".join(f"`{scope}`" for scope in token.scopes)
+        if scopes is None:
+            raise ScopeMissing(f"Only your account's full token may do this; this one has {has}.")
+        needed = scopes[0] if request.method in SAFE_METHODS else scopes[1]
+        if not token.allows(needed):
+            raise ScopeMissing(f"This token lacks the scope `{needed}`; it has {has}.")
+        return True

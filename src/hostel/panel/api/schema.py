@@ -8,8 +8,8 @@ from rest_framework.serializers import CharField, ListSerializer
 
 from hostel.panel.api import serializers as shapes
 
-_USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your own user name.")
-_DOMAIN = OpenApiParameter(
+USERNAME = OpenApiParameter("username", str, OpenApiParameter.PATH, description="Your own user name.")
+DOMAIN = OpenApiParameter(
     "domain_name", str, OpenApiParameter.PATH, description="The website's domain, in any letter case."
 )
 
@@ -60,30 +60,30 @@ _FAILED: dict[str, Any] = {
 }
 
 
-def _error(description: str, detail: str) -> OpenApiResponse:
+def error(description: str, detail: str) -> OpenApiResponse:
     example = OpenApiExample(description, value={"detail": detail})
     return OpenApiResponse(shapes.ErrorShown, description=description, examples=[example])
 
 
-_REFUSALS: dict[int, OpenApiResponse] = {
-    401: _error("No valid token", "Invalid token."),
-    403: _error("Not your account, or not HTTPS", "You do not have permission to perform this action."),
-    429: _error("Too many calls", "Request was throttled. Expected available in 3 seconds."),
+REFUSALS: dict[int, OpenApiResponse] = {
+    401: error("No valid token", "Invalid token."),
+    403: error("Not your account, or not HTTPS", "You do not have permission to perform this action."),
+    429: error("Too many calls", "Request was throttled. Expected available in 3 seconds."),
 }
-_NOT_STORED: dict[int, OpenApiResponse] = {
-    503: _error("The database is busy; nothing was changed", "The database is busy. Nothing was changed."),
-    507: _error("The disk is full; nothing was changed", "The disk is full, so nothing was changed."),
+NOT_STORED: dict[int, OpenApiResponse] = {
+    503: error("The database is busy; nothing was changed", "The database is busy. Nothing was changed."),
+    507: error("The disk is full; nothing was changed", "The disk is full, so nothing was changed."),
 }
-_NOT_FOUND = {404: _error("You have no such website", "Not found.")}
+NOT_FOUND = {404: error("You have no such website", "Not found.")}
 
 
-def _invalid(example: dict[str, Any]) -> dict[int, OpenApiResponse]:
+def invalid(example: dict[str, Any]) -> dict[int, OpenApiResponse]:
     named = OpenApiExample("Refused value", value=example)
     return {400: OpenApiResponse(shapes.FieldErrors, description="Refused values", examples=[named])}
 
 
-_TAKEN = _invalid({"domain_name": ["domain with this domain name already exists."]})
-_EMPTY = _invalid({"webapp": {"command": ["The command must not be empty."]}})
+_TAKEN = invalid({"domain_name": ["domain with this domain name already exists."]})
+_EMPTY = invalid({"webapp": {"command": ["The command must not be empty."]}})
 
 
 def _website(description: str, *, with_failed: bool = True) -> OpenApiResponse:
@@ -97,10 +97,10 @@ list_websites = extend_schema(
     operation_id="websites_list",
     summary="List your websites",
     tags=["websites"],
-    parameters=[_USERNAME],
+    parameters=[USERNAME],
     responses={
         200: OpenApiResponse(shapes.WebsiteShown(many=True), examples=[OpenApiExample("One website", value=_RUNNING)]),
-        **_REFUSALS,
+        **REFUSALS,
     },
 )
 
@@ -111,7 +111,7 @@ create_website = extend_schema(
     "with `state` `starting`. A command that fails is no error of this call: 201, with `state` `failed`, a `reason` "
     "and the last lines of stderr. Unknown keys are ignored.",
     tags=["websites"],
-    parameters=[_USERNAME],
+    parameters=[USERNAME],
     request=shapes.WebsiteCreation,
     examples=[
         OpenApiExample(
@@ -120,15 +120,15 @@ create_website = extend_schema(
             request_only=True,
         )
     ],
-    responses={201: _website("Created"), **_TAKEN, **_REFUSALS, **_NOT_STORED},
+    responses={201: _website("Created"), **_TAKEN, **REFUSALS, **NOT_STORED},
 )
 
 get_website = extend_schema(
     operation_id="websites_retrieve",
     summary="Get one website",
     tags=["websites"],
-    parameters=[_USERNAME, _DOMAIN],
-    responses={200: _website("The website"), **_REFUSALS, **_NOT_FOUND},
+    parameters=[USERNAME, DOMAIN],
+    responses={200: _website("The website"), **REFUSALS, **NOT_FOUND},
 )
 
 change_website = extend_schema(
@@ -138,14 +138,14 @@ change_website = extend_schema(
     "fails, the old one goes on serving and `webapp.deploy` says why. Times and limits hold at once, without a new "
     "run. Either all of a change is taken or, with 400, nothing. The whole object may be sent back.",
     tags=["websites"],
-    parameters=[_USERNAME, _DOMAIN],
+    parameters=[USERNAME, DOMAIN],
     request=shapes.WebsiteChange,
     examples=[
         OpenApiExample("Disable", value={"enabled": False}, request_only=True),
         OpenApiExample("Another command", value={"webapp": {"command": _COMMAND}}, request_only=True),
         OpenApiExample("More time for requests", value={"webapp": {"drain_s": 120}}, request_only=True),
     ],
-    responses={200: _website("As it is now"), **_EMPTY, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    responses={200: _website("As it is now"), **_EMPTY, **REFUSALS, **NOT_FOUND, **NOT_STORED},
 )
 
 delete_website = extend_schema(
@@ -153,8 +153,8 @@ delete_website = extend_schema(
     summary="Delete a website",
     description="Files in your home stay as they are.",
     tags=["websites"],
-    parameters=[_USERNAME, _DOMAIN],
-    responses={204: OpenApiResponse(description="Deleted"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    parameters=[USERNAME, DOMAIN],
+    responses={204: OpenApiResponse(description="Deleted"), **REFUSALS, **NOT_FOUND, **NOT_STORED},
 )
 
 _NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="The variable's name.")
@@ -164,14 +164,14 @@ _SHOWN_VARIABLE = OpenApiResponse(
     shapes.VariableShown,
     examples=[OpenApiExample("Plain", value=_VARIABLE), OpenApiExample("Secret", value=_SECRET)],
 )
-_WRONG_VARIABLE = _invalid({"name": ["HOME is set by the platform; choose another name."]})
-_IN_ENVIRONMENT: dict[str, Any] = {"tags": ["environment"], "parameters": [_USERNAME, _DOMAIN]}
-_OF_VARIABLE: dict[str, Any] = {"tags": ["environment"], "parameters": [_USERNAME, _DOMAIN, _NAME]}
+_WRONG_VARIABLE = invalid({"name": ["HOME is set by the platform; choose another name."]})
+_IN_ENVIRONMENT: dict[str, Any] = {"tags": ["environment"], "parameters": [USERNAME, DOMAIN]}
+_OF_VARIABLE: dict[str, Any] = {"tags": ["environment"], "parameters": [USERNAME, DOMAIN, _NAME]}
 
 list_environment = extend_schema(
     operation_id="environment_list",
     summary="List the environment variables of a website",
-    responses={200: shapes.VariableShown(many=True), **_REFUSALS, **_NOT_FOUND},
+    responses={200: shapes.VariableShown(many=True), **REFUSALS, **NOT_FOUND},
     **_IN_ENVIRONMENT,
 )
 
@@ -180,14 +180,14 @@ create_variable = extend_schema(
     summary="Set a variable",
     description="For the next run: what serves goes on with the variables it has until a reload.",
     request=shapes.VariableCreation,
-    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_IN_ENVIRONMENT,
 )
 
 get_variable = extend_schema(
     operation_id="environment_get",
     summary="Show a variable",
-    responses={200: _SHOWN_VARIABLE, **_REFUSALS, **_NOT_FOUND},
+    responses={200: _SHOWN_VARIABLE, **REFUSALS, **NOT_FOUND},
     **_OF_VARIABLE,
 )
 
@@ -195,14 +195,14 @@ put_variable = extend_schema(
     operation_id="environment_put",
     summary="Set a variable",
     request=shapes.VariableChange,
-    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_VARIABLE,
 )
 
 delete_variable = extend_schema(
     operation_id="environment_delete",
     summary="Remove a variable",
-    responses={204: OpenApiResponse(description="Removed"), **_REFUSALS, **_NOT_FOUND, **_NOT_STORED},
+    responses={204: OpenApiResponse(description="Removed"), **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_VARIABLE,
 )
 
@@ -213,10 +213,10 @@ import_environment = extend_schema(
     request=shapes.FileImport,
     responses={
         200: shapes.VariableShown(many=True),
-        **_invalid({"content": ["Line 3 cannot be read: expected NAME=value."]}),
-        **_REFUSALS,
-        **_NOT_FOUND,
-        **_NOT_STORED,
+        **invalid({"content": ["Line 3 cannot be read: expected NAME=value."]}),
+        **REFUSALS,
+        **NOT_FOUND,
+        **NOT_STORED,
     },
     **_IN_ENVIRONMENT,
 )
@@ -228,8 +228,8 @@ read_log = extend_schema(
     "of several has an `id`. Sent back as `Last-Event-ID` it goes on from there, also over one rotation of the log.",
     tags=["logs"],
     parameters=[
-        _USERNAME,
-        _DOMAIN,
+        USERNAME,
+        DOMAIN,
         OpenApiParameter("kind", str, OpenApiParameter.PATH, enum=["access", "error", "server"]),
         OpenApiParameter("tail", int, OpenApiParameter.QUERY, description="How many lines, up to 5,000. Default 100."),
         OpenApiParameter("follow", bool, OpenApiParameter.QUERY, description="Stay, and get what comes."),
@@ -240,14 +240,14 @@ read_log = extend_schema(
             examples=[OpenApiExample("Two lines", value={"lines": ["one", "two"], "position": "3411:8"})],
         ),
         (200, "text/event-stream"): OpenApiResponse(shapes.LogEvent, description="One event"),
-        **_invalid({"tail": ["Give a whole number from 0 to 5,000."]}),
-        **_REFUSALS,
-        **_NOT_FOUND,
+        **invalid({"tail": ["Give a whole number from 0 to 5,000."]}),
+        **REFUSALS,
+        **NOT_FOUND,
     },
 )
 
 _PATH = OpenApiParameter("path", str, OpenApiParameter.PATH, description="Absolute, in your home or in `/var/log`.")
-_NO_FILE = {404: _error("There is no such file or directory", "No such file or directory: /home/xanthippe/x")}
+_NO_FILE = {404: error("There is no such file or directory", "No such file or directory: /home/xanthippe/x")}
 _LISTING = {
     "app.py": {
         "type": "file",
@@ -261,13 +261,13 @@ read_file = extend_schema(
     description="A directory is JSON: names, with `type` (`file`, `directory`, `symlink`) and `url`. A file is always "
     "`application/octet-stream`, whatever its name.",
     tags=["files"],
-    parameters=[_USERNAME, _PATH],
+    parameters=[USERNAME, _PATH],
     responses={
         (200, "application/json"): OpenApiResponse(
             OpenApiTypes.OBJECT, examples=[OpenApiExample("A directory", value=_LISTING)]
         ),
         (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A file's bytes"),
-        **_REFUSALS,
+        **REFUSALS,
         **_NO_FILE,
     },
 )
@@ -277,15 +277,15 @@ write_file = extend_schema(
     summary="Write a file",
     description="Whole or not at all; missing directories are made. At most 100 MiB.",
     tags=["files"],
-    parameters=[_USERNAME, _PATH],
+    parameters=[USERNAME, _PATH],
     request={"multipart/form-data": shapes.FileSent},
     responses={
         200: OpenApiResponse(description="Replaced"),
         201: OpenApiResponse(description="Created"),
-        400: _error("No file was sent", "You must provide a file with the name 'content'."),
-        **_REFUSALS,
+        400: error("No file was sent", "You must provide a file with the name 'content'."),
+        **REFUSALS,
         **_NO_FILE,
-        507: _error("The disk is full; the file was not written", "The disk is full: the file was not written."),
+        507: error("The disk is full; the file was not written", "The disk is full: the file was not written."),
     },
 )
 
@@ -293,10 +293,10 @@ delete_file = extend_schema(
     operation_id="files_delete",
     summary="Delete a file, or a directory with all that is in it",
     tags=["files"],
-    parameters=[_USERNAME, _PATH],
+    parameters=[USERNAME, _PATH],
     responses={
         204: OpenApiResponse(description="Deleted"),
-        **_REFUSALS,
+        **REFUSALS,
         403: OpenApiResponse(shapes.DeletionRefused, description="Not your account, or not yours to delete"),
         404: OpenApiResponse(shapes.DeletionRefused, description="There is no such file or directory"),
     },
@@ -307,14 +307,14 @@ list_tree = extend_schema(
     summary="List a directory and all that is below it",
     description="At most 1,000 paths, those nearest to the directory; directories end in `/`. No dot files, no links.",
     tags=["files"],
-    parameters=[_USERNAME, OpenApiParameter("path", str, OpenApiParameter.QUERY, required=True)],
+    parameters=[USERNAME, OpenApiParameter("path", str, OpenApiParameter.QUERY, required=True)],
     responses={
         200: OpenApiResponse(
             ListSerializer(child=CharField()),
             examples=[OpenApiExample("A home", value=["/home/xanthippe/app.py", "/home/xanthippe/site/"])],
         ),
-        400: _error("Not a directory", "/home/xanthippe/app.py is not a directory"),
-        **_REFUSALS,
+        400: error("Not a directory", "/home/xanthippe/app.py is not a directory"),
+        **REFUSALS,
         **_NO_FILE,
     },
 )
@@ -323,7 +323,7 @@ reload_website = extend_schema(
     operation_id="websites_reload",
     summary="Start the command anew, without a gap",
     tags=["websites"],
-    parameters=[_USERNAME, _DOMAIN],
+    parameters=[USERNAME, DOMAIN],
     request=None,
     responses={
         200: OpenApiResponse(
@@ -352,8 +352,8 @@ reload_website = extend_schema(
                 )
             ],
         ),
-        503: _error("The platform's agent does not answer", "The agent does not answer."),
-        **_REFUSALS,
-        **_NOT_FOUND,
+        503: error("The platform's agent does not answer", "The agent does not answer."),
+        **REFUSALS,
+        **NOT_FOUND,
     },
 )

@@ -27,7 +27,7 @@ class Switch(serializers.BooleanField):
     default_empty_html = serializers.empty
 
 
-_WRONG_NUMBER = ("invalid", "min_value", "max_value", "max_string_length")
+WRONG_NUMBER = ("invalid", "min_value", "max_value", "max_string_length")
 
 
 class Seconds(serializers.FloatField):
@@ -35,7 +35,7 @@ class Seconds(serializers.FloatField):
 
     def __init__(self, *, least: float, most: float, **options: Any) -> None:
         sentence = f"Give a number of seconds from {least:g} to {most:g}."
-        wrong = dict.fromkeys(_WRONG_NUMBER, sentence)
+        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
         super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
 
     def to_internal_value(self, data: Any) -> float:
@@ -50,7 +50,7 @@ class WholeSeconds(serializers.IntegerField):
 
     def __init__(self, *, least: int, most: int, **options: Any) -> None:
         sentence = f"Give a whole number of seconds from {least} to {most}."
-        wrong = dict.fromkeys(_WRONG_NUMBER, sentence)
+        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
         super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
 
 

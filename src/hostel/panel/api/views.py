@@ -14,11 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from hostel.panel.accounts.models import User
+from hostel.panel.accounts.models import Scope, User
 from hostel.panel.api import schema
-from hostel.panel.api.authentication import user_of
+from hostel.panel.api.authentication import actor_of, user_of
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
+from hostel.panel.audit.models import act_as
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Condition
 from hostel.panel.websites.models import DomainExists, Website
@@ -41,6 +42,14 @@ class CountedView(APIView):
 
 
 class OwnersView(CountedView):
+    """Of the user in the address. `scopes` are what a named token needs to read, and to change: see HasScope."""
+
+    scopes: tuple[Scope, Scope] | None = (Scope.WEBSITES_READ, Scope.WEBSITES_WRITE)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        act_as(actor_of(request))
+
     @property
     def owner(self) -> User:
         return user_of(self.request)

@@ -76,6 +76,7 @@ def reload(website: Website) -> Condition:
     """
     if not website.enabled:
         raise WebsiteDisabled
+    website.note_reload()
     try:
         report = agent.reload_website(website.canonical_name)
     except UnknownWebsite:  # deleted meanwhile; or created while the agent was away, and not pulled yet

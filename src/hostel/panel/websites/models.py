@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
 
+from hostel.panel.audit.models import Deed, record, without_text
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import Refusal, TooManyWebsites
@@ -71,6 +72,7 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
                     **wanted,
                 )
                 _check_number(owner)
+                record(owner, Deed.WEBSITE_CREATE, domain_name, without_text(wanted))
         except IntegrityError as error:
             raise DomainExists from error
         return website
@@ -134,6 +136,7 @@ class Website(models.Model):
                 setattr(self, name, value)
             self.revision = advance().revision
             self.save(update_fields=[*different, "revision"])
+            record(self.owner, Deed.WEBSITE_CHANGE, self.domain_name, without_text(different))
         return True
 
     def change_environment(self, changes: Mapping[str, Variable | None]) -> bool:
@@ -155,11 +158,17 @@ class Website(models.Model):
             self.environment = {name: asdict(variable) for name, variable in sorted(variables.items())}
             self.revision = advance().revision
             self.save(update_fields=["environment", "revision"])
+            words = {name: "removed" if variable is None else "set" for name, variable in sorted(changes.items())}
+            record(self.owner, Deed.ENVIRONMENT_CHANGE, self.domain_name, words)
         return True
 
     @property
     def variables(self) -> dict[str, Variable]:
         return {name: Variable(**fields) for name, fields in self.environment.items()}
+
+    def note_reload(self) -> None:
+        with transaction.atomic():
+            record(self.owner, Deed.WEBSITE_RELOAD, self.domain_name)
 
     def remove(self) -> WireTombstone:
         """Raises DoesNotExist where somebody was faster: a second tombstone could hit a website made since."""
@@ -167,11 +176,14 @@ class Website(models.Model):
             count, _ = Website.objects.filter(pk=self.pk).delete()
             if not count:
                 raise Website.DoesNotExist
+            record(self.owner, Deed.WEBSITE_DELETE, self.domain_name)
             return Tombstone.objects.put_up(Kind.WEBSITE, self.canonical_name)
 
     def withdraw(self) -> None:
         """Take back a website that no agent has taken. No tombstone: it would hit whoever has that domain there."""
-        Website.objects.filter(pk=self.pk).delete()
+        with transaction.atomic():
+            Website.objects.filter(pk=self.pk).delete()
+            record(self.owner, Deed.WEBSITE_DELETE, self.domain_name, {"was_taken_back": True})
 
     def spec(self, *, epoch: int) -> WebsiteSpec:
         return WebsiteSpec(

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
+from hostel.panel.audit.models import OPERATOR, act_as
 from hostel.panel.faults import storage_error
 from hostel.wire.errors import HostelError
 
@@ -24,6 +25,7 @@ class NounCommand(BaseCommand):
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
+        act_as(OPERATOR)
         try:
             getattr(self, options["verb"])(options)
         except (HostelError, DatabaseError) as error:
