@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from hostel.panel.accounts.models import User
+from hostel.panel.accounts.uses import uses
 from hostel.panel.accounts.views import logins
 from hostel.panel.api.throttles import requests as api_requests
 from hostel.panel.audit.models import OPERATOR, Entry, act_as
@@ -172,6 +173,7 @@ def _fast_and_fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     api_requests.clear()
     logins.clear()
+    uses.clear()
     act_as(OPERATOR)
 
 

@@ -37,6 +37,10 @@ class Uses:
         with self._lock:
             return self._noted.get(token.pk, token.last_used_at)
 
+    def clear(self) -> None:
+        with self._lock:
+            self._noted.clear()
+
     def write(self) -> None:
         """What could not be written is written with what is noted next."""
         with self._lock:

@@ -2,8 +2,9 @@
 
 DESCRIPTION = """\
 Put a website live with one call. Authenticate with `Authorization: Token <your API token>`; the full token is made on
-your Account page, tokens of less power by `POST tokens/`. Bodies may be JSON, `application/x-www-form-urlencoded` (`webapp.command=...`) or `multipart/form-data`.
-Slashes do not matter: doubled ones count as one, the last one may be missing, and nothing is ever redirected.
+your Account page, tokens of less power by `POST tokens/`. Bodies may be JSON, `multipart/form-data` or
+`application/x-www-form-urlencoded` (`webapp.command=...`). Slashes do not matter: doubled ones count as one, the last
+one may be missing, and nothing is ever redirected.
 
 **Errors** have DRF's shape: `{"detail": "..."}`, or `{"<field>": ["..."]}` for a refused value. Every error carries a
 code for programs in the header `Hostel-Error-Code`, which never changes while the words may:
