@@ -11,7 +11,7 @@ import pytest
 from hostel.wire.config import render_config
 from hostel.wire.paths import Paths
 
-pytest_plugins = ["platform_fixtures"]
+pytest_plugins = ["platform_fixtures", "certificate_fixtures"]
 
 PANEL_ROOT = Path(tempfile.mkdtemp(prefix="hostel-tests-"))
 

@@ -17,7 +17,8 @@ from hostel.agent.node import Node
 from hostel.agent.usage import read_usage
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
-from hostel.wire.report import AgentChecks, Health, TenantReports, WebsiteReports
+from hostel.wire.names import canonical_domain
+from hostel.wire.report import AgentChecks, Health, ProofRequest, TenantReports, WebsiteReports
 from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
 
 log = structlog.get_logger()
@@ -70,6 +71,7 @@ def panel_app(node: Node) -> Starlette:
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
+        *_domain_routes(node),
         *_report_routes(node),
     )
 
@@ -161,6 +163,18 @@ def _report_routes(node: Node) -> list[Route]:
         return _answer(TenantReports(tenants=node.tenant_reports()))
 
     return [Route("/websites", many), Route("/websites/{domain}", one), Route("/tenants", tenants)]
+
+
+def _domain_routes(node: Node) -> list[Route]:
+    async def proof(request: Request) -> Response:
+        asked = parse(ProofRequest, await _json(request))
+        return _answer(
+            await node.dns.find_proof(
+                canonical_domain(asked.domain), cname=asked.cname, txt_name=asked.txt_name, txt=asked.txt
+            )
+        )
+
+    return [Route("/proof", proof, methods=["POST"])]
 
 
 def _app(*routes: Route) -> Starlette:

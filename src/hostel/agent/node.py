@@ -19,6 +19,7 @@ import structlog
 from hostel.agent import cgroup, network, sockets
 from hostel.agent.commands import Commands
 from hostel.agent.disk import Disk
+from hostel.agent.dns import Dns
 from hostel.agent.doors import Doors
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
@@ -94,6 +95,7 @@ class Node:
         parts.gates.mend, parts.gates.on_open = self._mend_rules, self.retry_refused
         self.edge = parts.publication.edge
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.dns = Dns(config.domains.resolvers)
         self.disk = Disk(paths.homes)
         self.commands = Commands(parts.launcher, parts.sandboxes, parts.gates, self.disk)
         self.doors = Doors(parts.launcher, parts.sandboxes, parts.gates)
@@ -124,6 +126,7 @@ class Node:
             launcher=launcher,
             sandboxes=sandboxes,
             publication=Publication(edge, config),
+            names={},
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
             prepare=lambda spec, tenant: prepare(spec, tenant, launcher, sandboxes, newest=node.newest_version()),
         )
@@ -243,6 +246,7 @@ class Node:
             raise MalformedMessage("domain_name: does not belong to this address")
         check_command(spec.command)
         check_environment(spec.environment)
+        self._check_names(domain, spec)
         _check_limits(spec.limits)
         _check_times(spec)
         tenant = self.tenants.get(spec.tenant)
@@ -289,6 +293,19 @@ class Node:
         if not website.spec.enabled:
             raise WebsiteDisabled
         return await self._settled(website, website.reload(), wait_s=wait_s)
+
+    def _check_names(self, domain: str, spec: WebsiteSpec) -> None:
+        """Raises MalformedMessage, DomainTaken, or StillEnding where the website that had a name leaves it just now."""
+        names = [further.name for further in spec.domains]
+        for further in spec.domains:
+            if canonical_domain(further.name) != further.name or further.redirect_to not in ("", domain, *names):
+                raise MalformedMessage("domains: expected canonical names, which redirect to one of the same website")
+        for name in (domain, *names):
+            owner = self.websites.get(self._parts.names.get(name, domain))
+            if name == self.config.panel_host:
+                raise DomainTaken
+            if owner is not None and owner.domain != domain:
+                raise DomainTaken if name in owner.names and not owner.is_deleted else StillEnding
 
     @staticmethod
     async def _settled(website: Website, ticket: int, *, wait_s: float) -> WebsiteReport:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from hostel.wire.config import Config
 from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.names import canonical_domain
 from hostel.wire.route import RouteRecord, RouteState
-from hostel.wire.website import RunId, WebsiteSpec
+from hostel.wire.website import DomainSpec, RunId, WebsiteSpec
 
 log = structlog.get_logger()
 
+HTTPS_PORT = 443  # with any other, a browser that heeds HSTS would speak TLS to the HTTP port
 _TRIES, _PAUSE_S = 5, 0.2
 _DRAIN_FIRST_S, _DRAIN_LIMIT_S = 0.02, 0.5
 
@@ -43,14 +44,16 @@ class Publication:
         hold_s: float,
         spread_from: float = 0.0,
     ) -> None:
-        """Returns when every new request meets `state`. Raises EdgeUnreachable after a second of trying.
+        """Returns when every new request meets `state`, at all names of the website.
 
-        `spread_from` is the time at which WebSockets were closed that will now come back.
+        Raises EdgeUnreachable after a second of trying. `spread_from` is the time at which WebSockets were closed that
+        will now come back.
         """
         domain = canonical_domain(spec.domain_name)
         record = RouteRecord(
             domain=domain,
-            serial=next(self._serials),
+            website=domain,
+            serial=0,
             state=state,
             run=sandbox.run if sandbox else None,
             endpoint=f"unix:{sandbox.socket_directory / SOCKET_NAME}" if sandbox else None,
@@ -65,7 +68,30 @@ class Publication:
             max_websockets=spec.traffic.websockets,
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,
+            force_https=spec.force_https,
+            hsts_s=spec.hsts_s if self._config.listen.https_port == HTTPS_PORT else 0,
         )
+        await self._publish(record)
+        await asyncio.gather(*(self._publish(self._at(further, record)) for further in spec.domains))
+
+    async def withdraw(self, names: Collection[str]) -> None:
+        """Returns when visitors of `names` meet no website there. Raises EdgeUnreachable as `publish` does."""
+        gone = (RouteRecord(domain=name, serial=0, state=RouteState.DELETED) for name in names)
+        await asyncio.gather(*(self._publish(record) for record in gone))
+
+    def _at(self, further: DomainSpec, record: RouteRecord) -> RouteRecord:
+        """The same website at another of its names."""
+        shown = further.redirect_to or further.name
+        return replace(
+            record,
+            domain=further.name,
+            host=self._config.authority(shown, https=False),
+            https_host=self._config.authority(shown),
+            is_redirect=bool(further.redirect_to),
+        )
+
+    async def _publish(self, record: RouteRecord) -> None:
+        record = replace(record, serial=next(self._serials))
         failpoint.reach("publication.numbered")
         while (known := await self._tell(record)) > record.serial:
             # nginx outlives records on disk: where one was torn, the numbers of a new agent may begin too low.

@@ -11,7 +11,7 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,6 +85,7 @@ class WebsiteRecord:
     deploy: Deploy
     run: RunId | None = None
     starts_s: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()  # at which the edge may know it, beside its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +97,7 @@ class Parts:
     sandboxes: Sandboxes
     gates: Gates
     publication: Publication
+    names: dict[str, str]  # canonical domain → the website that has it, by its own; until visitors are told otherwise
     start_slots: asyncio.Semaphore  # not more starts at once than the machine has room for
     prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
 
@@ -145,6 +147,11 @@ class Website:
         return canonical_domain(self.spec.domain_name)
 
     @property
+    def names(self) -> set[str]:
+        """Its own domain, and those that are wanted beside it."""
+        return {self.domain, *(further.name for further in self.spec.domains)}
+
+    @property
     def serving(self) -> Sandbox | None:
         return self._serving
 
@@ -170,6 +177,7 @@ class Website:
         )
         phase = Phase.STARTING if needs_run else Phase.DONE
         self._remember(replace(self.record, spec=spec, deploy=Deploy(version=spec.version, phase=phase)))
+        self._claim()
         failpoint.reach("website.want")
         if needs_run or not spec.enabled:
             self._interrupted.set()
@@ -269,6 +277,7 @@ class Website:
 
         `sandbox` is the adopted run. Returns the ticket of that.
         """
+        self._claim()
         self._is_route_due = True
         phase = self.record.deploy.phase
         if sandbox is not None:
@@ -563,6 +572,7 @@ class Website:
 
     async def _remove(self) -> None:
         await self._publish(RouteState.DELETED)
+        self._release(self.names)
         failpoint.reach("website.remove.published")
         file = self._parts.paths.websites / f"{self.domain}.json"
         file.unlink(missing_ok=True)
@@ -716,7 +726,12 @@ class Website:
 
     async def _publish(self, state: RouteState, *, hold_s: float | None = None) -> None:
         self._is_route_due = self._is_route_told = False
+        names = self.names - {self.domain}
+        gone = set(self.record.names) - names
         try:
+            self._remember(
+                replace(self.record, names=tuple(sorted(names | gone)))
+            )  # first: what an agent after us finds
             await self._parts.publication.publish(
                 self.spec,
                 state,
@@ -725,10 +740,22 @@ class Website:
                 hold_s=self._hold_s() if hold_s is None else hold_s,
                 spread_from=self._spread_from,
             )
+            await self._parts.publication.withdraw(gone)
         except BaseException:
             self._is_route_due = True
             raise
         self._is_route_told = True
+        if gone:
+            self._remember(replace(self.record, names=tuple(sorted(names))))
+            self._release(gone - self.names)
+
+    def _claim(self) -> None:
+        for name in self.names | set(self.record.names):
+            self._parts.names[name] = self.domain
+
+    def _release(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._parts.names.pop(name, None)
 
     def _retry_in_s(self) -> float | None:
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())

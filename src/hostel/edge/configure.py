@@ -126,6 +126,7 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             error_log=paths.log / "edge.error.log",
             routes=paths.routes,
             certificates=paths.certificates,
+            challenges=paths.challenges,
             agent_socket=paths.agent_for_edge / "agent.sock",
             panel_host=config.panel_host,
             shared_suffix="" if is_public_suffix(config.sites.domain) else f".{config.sites.domain}",
@@ -171,6 +172,8 @@ def install(paths: Paths, config: Config, machine: Machine) -> Path:
 def _ensure_directories(paths: Paths) -> None:
     for directory in (paths.edge, paths.edge / "pages", paths.edge / "empty", paths.log, paths.routes):
         directory.mkdir(parents=True, exist_ok=True)
+    paths.challenges.mkdir(mode=0o711, exist_ok=True)
+    paths.challenges.chmod(0o711)
     paths.edge.chmod(0o711)  # workers pass through to the pages and their temporary files
     paths.edge_socket.parent.mkdir(mode=0o700, exist_ok=True)
     paths.edge_socket.parent.chmod(0o700)  # whoever can connect to the socket in it decides what the edge serves

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import AgentUnreachable, FilesUnreachable, HostelError, UnknownWebsite, error_from_answer
-from hostel.wire.report import TenantReport, TenantReports, WebsiteReports
+from hostel.wire.report import ProofReport, ProofRequest, TenantReport, TenantReports, WebsiteReports
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
@@ -27,6 +27,7 @@ FOLLOW_WAIT_S = 10.0
 POSITION = re.compile(r"\d{1,20}:\d{1,20}")  # in a log
 _FILES_S = 90.0  # that nothing comes
 _LISTING_BYTES = 8 << 20
+_DNS_S = 60.0  # for what it asks the DNS, name by name
 _DEED_S = 30.0  # for what it does before it answers
 
 
@@ -63,6 +64,11 @@ def find_website(canonical_name: str) -> WebsiteReport | None:
 
 def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
     return parse(WebsiteReports, _ask("GET", f"/websites?tenant={tenant}", deadline_s=_QUICK_S)).websites
+
+
+def find_proof(asked: ProofRequest) -> ProofReport:
+    """What the DNS says now."""
+    return parse(ProofReport, _ask("POST", "/proof", asked, deadline_s=_DNS_S))
 
 
 def list_tenants() -> tuple[TenantReport, ...]:

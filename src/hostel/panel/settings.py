@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "hostel.panel.wanted",
     "hostel.panel.accounts",
     "hostel.panel.websites",
+    "hostel.panel.domains",
     "hostel.panel.api",
     "hostel.panel.apps.PanelConfig",
 ]

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import environment, files, logs, tokens
+from hostel.panel.api import domains, environment, files, logs, tokens
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -30,6 +30,9 @@ urlpatterns = [
     path(_WEBSITES + "<str:domain_name>/environment/import/", environment.Import.as_view(), name="environment_import"),
     path(_WEBSITES + "<str:domain_name>/environment/<str:name>/", environment.One.as_view(), name="variable"),
     path(_WEBSITES + "<str:domain_name>/logs/<str:kind>/", logs.WebsiteLog.as_view(), name="log"),
+    path(_WEBSITES + "<str:domain_name>/domains/", domains.Domains.as_view(), name="domains"),
+    path(_WEBSITES + "<str:domain_name>/domains/<str:name>/", domains.DomainDetail.as_view(), name="domain"),
+    path(_WEBSITES + "<str:domain_name>/domains/<str:name>/check/", domains.DomainCheck.as_view(), name="check"),
     path(_ACCOUNT + "tokens/", tokens.Tokens.as_view(), name="tokens"),
     path(_ACCOUNT + "tokens/<int:token_id>/", tokens.Token.as_view(), name="token"),
     path(_ACCOUNT + "audit/", tokens.Audit.as_view(), name="audit"),

@@ -1,5 +1,6 @@
 """The one configuration file, `hostel.toml`: read once by each process, written with comments on first start."""
 
+import contextlib
 import ipaddress
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from hostel.wire.errors import BadLimit, ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
 from hostel.wire.website import MIB, Limits, TenantLimits, Traffic
 
+HELD_DAYS_CEILING = 3650
 LIMIT_CEILING = 1 << 30  # no machine has so much of anything, and in MiB it fits the kernel's numbers
 
 
@@ -134,6 +136,13 @@ class LogsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DomainsConfig:
+    proof: bool = True  # users show that a domain of their own is theirs
+    resolvers: tuple[str, ...] = ()  # `address` or `address:port`; () means the host's
+    held_days: float = 7.0  # how long a deleted domain is kept for who had it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     sites: SitesConfig
     panel: PanelConfig = PanelConfig()
@@ -143,10 +152,16 @@ class Config:
     sandbox: SandboxConfig = SandboxConfig()
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()
+    domains: DomainsConfig = DomainsConfig()
 
     @property
     def panel_host(self) -> str:
         return self.panel.host or f"www.{self.sites.domain}"
+
+    @property
+    def own_domains(self) -> tuple[str, ...]:
+        """The platform's: no user's own domain lies below or above them."""
+        return self.sites.domain, self.panel_host
 
     def authority(self, host: str, *, https: bool = True) -> str:
         """`host`, with the public port unless that is the scheme's own."""
@@ -175,6 +190,7 @@ def _check(config: Config) -> None:
     _check_names(config)
     _check_ports(config)
     _check_network(config)
+    _check_domains(config)
     for section, values in (("limits", config.limits), ("logs", config.logs)):
         for field_ in fields(values):
             if not 0 < getattr(values, field_.name) < LIMIT_CEILING:
@@ -207,6 +223,23 @@ def _check_network(config: Config) -> None:
         ipaddress.IPv4Network(network)
     if ipaddress.IPv4Network(config.network.pool).prefixlen > 16:
         raise ValueError("network.pool: expected a network of /16 or larger, 10.192.0.0/11 for example")
+
+
+def _check_domains(config: Config) -> None:
+    for resolver in config.domains.resolvers:
+        parse_resolver(resolver)
+    if not 0 <= config.domains.held_days <= HELD_DAYS_CEILING:
+        raise ValueError(f"domains.held_days: expected 0 to {HELD_DAYS_CEILING}")
+
+
+def parse_resolver(text: str) -> tuple[str, int]:
+    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:5353` as address and port. Raises ValueError."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(text)), 53
+    address, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text!r}: expected an address, or an address and a port like 192.0.2.1:53")
+    return str(ipaddress.ip_address(address.removeprefix("[").removesuffix("]"))), int(port)
 
 
 def render_config(*, domain: str, http_port: int, https_port: int, environment: Mapping[str, str]) -> str:
@@ -277,6 +310,14 @@ start_deadline_s = 60.0
 # How long a line in websites' logs is kept, and how much all logs of one user may take: the oldest copies go.
 days = 30.0
 user_mb = 256
+
+[domains]
+# Whether users must show by a DNS record that a domain of their own is theirs. false is for private networks.
+proof = true
+# DNS servers that are asked for it, "192.0.2.1" or "192.0.2.1:5353"; [] means the host's.
+resolvers = []
+# How long a domain that was deleted is kept for the user who had it.
+held_days = 7.0
 
 [sandbox.environment]
 # Set in every console and website, PIP_INDEX_URL for example.

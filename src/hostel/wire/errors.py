@@ -53,6 +53,20 @@ class DomainTaken(Refusal):
     status = 409
 
 
+class DomainUnproven(Refusal):
+    """No DNS record shows that this domain is yours."""
+
+    code = "domain_unproven"
+    status = 409
+
+
+class DomainInUse(Refusal):
+    """Other domains of the website redirect to this one; change or delete them first."""
+
+    code = "domain_in_use"
+    status = 409
+
+
 class WebsiteDisabled(Refusal):
     """The website is disabled; enable it first."""
 
@@ -133,6 +147,12 @@ class TooManyWebsites(LimitReached):
     code = "limit_websites"
 
 
+class TooManyDomains(LimitReached):
+    """The website has as many domains as it may have."""
+
+    code = "limit_domains"
+
+
 class TooManyConsoles(LimitReached):
     """The user has as many consoles open as the plan allows."""
 
@@ -178,6 +198,14 @@ class StorageFull(HostelError):
 
     code = "storage_full"
     status = 507
+    is_retryable = True
+
+
+class DnsUnreachable(HostelError):
+    """The DNS does not answer; try again in a moment."""
+
+    code = "dns_unreachable"
+    status = 503
     is_retryable = True
 
 

@@ -4,10 +4,12 @@ Pure functions over text from outside; each raises InvalidName with what would b
 """
 
 import re
+from collections.abc import Collection
 
 import idna
 
 from hostel.wire.errors import Refusal
+from hostel.wire.suffixes import is_public_suffix
 
 USERNAME_LENGTH_LIMIT = 30
 # /var/sockets/<domain>/app.sock must fit sun_path, which holds 107 usable bytes (unix(7)).
@@ -99,6 +101,30 @@ def check_user_domain(domain_name: str, *, username: str, sites_domain: str) -> 
         raise InvalidName(f"This domain cannot be used. Use {accepted}.")
     if prefix in RESERVED_LABELS:
         raise InvalidName(f"The name {prefix!r} is reserved. Use another word before -{username}.")
+    return canonical
+
+
+def is_below(domain: str, parent: str) -> bool:
+    """Whether canonical `domain` is `parent` or ends in it."""
+    return domain == parent or domain.endswith(f".{parent}")
+
+
+def check_custom_domain(domain_name: str, *, platform: Collection[str]) -> str:
+    """The canonical form of a domain of a user's own, else InvalidName. `platform` are the platform's own domains.
+
+    Says nothing about whose it is.
+    """
+    if domain_name.endswith("."):
+        raise InvalidName("Leave out the dot at the end of the domain name.")
+    canonical = canonical_domain(domain_name)
+    if canonical != domain_name.lower():
+        raise InvalidName(f"Write the domain as {canonical}.")
+    if canonical.rpartition(".")[2].isdecimal():
+        raise InvalidName("That is an address; give a domain name, www.example.org for example.")
+    if any(is_below(canonical, own) or is_below(own, canonical) for own in platform):
+        raise InvalidName("That domain belongs to the platform.")
+    if is_public_suffix(canonical):
+        raise InvalidName("Nobody owns that domain as a whole; give one below it.")
     return canonical
 
 

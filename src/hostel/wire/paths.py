@@ -86,6 +86,11 @@ class Paths:
         return self.edge / "control/edge.sock"
 
     @property
+    def challenges(self) -> Path:
+        """What certificate authorities ask for: a file for each token, readable by nginx's workers."""
+        return self.edge / "challenges"
+
+    @property
     def agent_for_panel(self) -> Path:
         """Directory that is mounted into the panel's sandbox; the socket in it is `agent.sock`."""
         return self.run / "agent/panel"

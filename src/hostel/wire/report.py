@@ -1,6 +1,7 @@
 """What the agent tells root's command line about itself and its tenants."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from hostel.wire.website import State, WebsiteReport
 
@@ -65,6 +66,33 @@ class WebsiteReports:
     """Agent → panel and command line, `GET /websites?tenant=`."""
 
     websites: tuple[WebsiteReport, ...] = ()
+
+
+class Proof(StrEnum):
+    """Which record shows that a domain is its user's."""
+
+    CNAME = "cname"
+    TXT = "txt"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofRequest:
+    """Panel → agent, `POST /proof`: what would show it."""
+
+    domain: str
+    cname: str
+    txt_name: str
+    txt: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProofReport:
+    """What the DNS says."""
+
+    proof: Proof = Proof.NONE
+    cname: tuple[str, ...] = ()  # where it leads, one after another
+    txt: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

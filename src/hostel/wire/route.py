@@ -20,6 +20,7 @@ class RouteRecord:
     """`serial` grows with each publication: the edge never lets an older record replace a newer one."""
 
     domain: str  # canonical
+    website: str = ""  # the canonical domain it is counted and woken by; "" is `domain`
     serial: int
     state: RouteState
     run: RunId | None = None
@@ -37,3 +38,6 @@ class RouteRecord:
     # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
     spread_from: float = 0.0
     spread_s: float = 0.0
+    is_redirect: bool = False  # visitors are sent to `host`, over HTTPS to `https_host`
+    force_https: bool = False
+    hsts_s: int = 0

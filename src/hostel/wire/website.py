@@ -56,6 +56,14 @@ class ReloadStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DomainSpec:
+    """A further name of a website: an alias, or one whose visitors are sent on to another name of it."""
+
+    name: str  # canonical
+    redirect_to: str = ""  # canonical
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebsiteSpec:
     """Panel → agent, `PUT /websites/<canonical domain>`: the wanted state of one website. Idempotent by version."""
 
@@ -75,6 +83,9 @@ class WebsiteSpec:
     read_timeout_s: int = 300
     websocket_timeout_s: int = 3600
     always_on: bool = False  # started after a reboot without waiting for a visitor
+    domains: tuple[DomainSpec, ...] = ()  # beside `domain_name`, which they may redirect to
+    force_https: bool = False
+    hsts_s: int = 0  # how long browsers shall speak HTTPS only; 0 says nothing to them
     limits: Limits = Limits()
     traffic: Traffic = Traffic()
 

@@ -27,6 +27,7 @@ from hostel.panel.wanted.models import current_version
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite
 from hostel.wire.names import canonical_domain
+from hostel.wire.report import Proof, ProofReport, ProofRequest
 from hostel.wire.website import Deploy, Failure, Phase, State, TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 HOST = "www.hostel.localhost:8443"
@@ -46,6 +47,7 @@ class SmallAgent:
         self.calls: list[str] = []
         self.failure: Failure | None = None  # every deploy fails with it
         self.phase = Phase.DONE
+        self.proofs: dict[str, Proof] = {}  # by domain: what the DNS shows
         self.refusal: HostelError | None = None  # every call is refused with it
         self.on_put: Callable[[WebsiteSpec], None] = lambda spec: None
 
@@ -97,6 +99,10 @@ class SmallAgent:
         specs = [spec for spec in self.websites.values() if spec.tenant == tenant]
         return {"websites": [to_jsonable(self.report(spec)) for spec in specs]}
 
+    async def proof(self, request: Request) -> Any:
+        asked = parse(ProofRequest, await request.json())
+        return to_jsonable(ProofReport(proof=self.proofs.get(asked.domain, Proof.NONE)))
+
     async def list_tenants(self, request: Request) -> Any:
         disk = {"used_bytes": 300 << 20, "files": 7}
         return {"tenants": [{"name": name, "uid": 1, "home": "/", "disk": disk} for name in self.tenants]}
@@ -119,6 +125,7 @@ class SmallAgent:
                 Route("/tenants/{name}", self.answering(self.tenant), methods=["PUT", "DELETE"]),
                 Route("/websites", self.answering(self.list)),
                 Route("/tenants", self.answering(self.list_tenants)),
+                Route("/proof", self.answering(self.proof), methods=["POST"]),
                 Route("/websites/{canonical}", self.answering(self.website), methods=["GET", "PUT", "DELETE"]),
                 Route("/websites/{canonical}/reload", self.answering(self.reload), methods=["POST"]),
             ]

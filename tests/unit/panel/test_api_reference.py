@@ -42,7 +42,7 @@ def test_every_setting_is_there_with_its_bounds_and_default(name):
     accepted, default, _ = row_of(name)
     field = WebappChange().fields[name]
     if SETTINGS[name] in (int, float):
-        assert accepted.split(",")[0] == f"{field.min_value:g} to {field.max_value:g}"
+        assert accepted.split(",")[0] == f"{field.min_value:.9g} to {field.max_value:.9g}"
     value = Website(owner=User()).own_settings[name]
     words = str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
     assert words in default.replace("`", "").split(" ")

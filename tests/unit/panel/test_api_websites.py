@@ -36,6 +36,8 @@ def body_of(website: Website, **differences: Any) -> dict[str, Any]:
         "websocket_timeout_s": 3600,
         "always_on": False,
         "expose_token": False,
+        "force_https": False,
+        "hsts_s": 0,
         "state": "running",
         **nothing,
         "deploy": {"revision": website.revision, "phase": "done", **nothing},
@@ -312,6 +314,8 @@ SETTINGS = {
     "websocket_timeout_s": 1,
     "always_on": True,
     "expose_token": True,
+    "force_https": True,
+    "hsts_s": 600,
 }
 
 
@@ -355,6 +359,8 @@ def _seconds(least: str, most: str, *, whole: bool = False) -> str:
         ("websocket_timeout_s", [0, 86_401, "NoneType"], _seconds("1", "86400", whole=True)),
         ("always_on", ["perhaps", 7], "Must be a valid boolean."),
         ("expose_token", ["perhaps"], "Must be a valid boolean."),
+        ("force_https", ["perhaps"], "Must be a valid boolean."),
+        ("hsts_s", [-1, 63_072_001, 0.5], _seconds("0", "63072000", whole=True)),
     ],
 )
 def test_a_setting_out_of_bounds_is_told_what_is_accepted_and_nothing_changes(owner, agent, name, values, sentence):
@@ -403,9 +409,9 @@ def test_the_row_is_committed_before_the_agent_hears_of_it(owner, agent):
 def test_the_number_of_queries_does_not_grow_with_the_websites(owner, django_assert_num_queries):
     for prefix in ("", "a-", "b-"):
         owner.create(domain=prefix + owner.domain)
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(owner.call("GET", owner.websites_url).json()) == 3
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         owner.call("GET", owner.websites_url + owner.domain)
 
 

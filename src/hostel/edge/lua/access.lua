@@ -19,6 +19,15 @@ local function is_misdirected(domain)
     return server_name and server_name ~= domain and not certificates.covers(server_name, domain)
 end
 
+-- Where visitors of this name are sent instead, if they are; what they asked for is kept.
+local function find_redirect(entry, is_https)
+    if entry.is_redirect and not (is_https or entry.force_https) then
+        return "http://" .. entry.host
+    elseif entry.is_redirect or entry.force_https and not is_https then
+        return "https://" .. entry.https_host
+    end
+end
+
 local function access(is_https)
     local version = http_version()
     if not version then -- HTTP/1.2, say
@@ -35,6 +44,13 @@ local function access(is_https)
         return pages.answer("unknown_website")
     end
     var.site_log = entry.access_log
+    local target = not entry.is_broken and find_redirect(entry, is_https)
+    if target then
+        return pages.redirect(target)
+    end
+    if is_https and entry.hsts_s and entry.hsts_s > 0 then
+        var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
+    end
     if entry.state == "running" then
         var.site_host = is_https and entry.https_host or entry.host
         traffic.enter(entry)

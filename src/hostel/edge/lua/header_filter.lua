@@ -29,6 +29,10 @@ local function filter()
         return ngx.exit(ngx.ERROR)
     end
     hide_clear_site_data()
+    local hsts = var.hsts
+    if hsts and hsts ~= "" then
+        ngx.header.strict_transport_security = hsts
+    end
     local content_type = ngx.header.content_type
     if content_type and content_type:sub(1, #EVENT_STREAM):lower() == EVENT_STREAM then
         local bound = var.bound

@@ -57,7 +57,7 @@ local function wait(entry, refused)
             return entry
         end
         if entry.state == "held" or now >= began + LOOK_AFTER_S then
-            wake(entry.domain)
+            wake(entry.website)
         end
         ngx.sleep(step) -- never a remainder of nothing: sleep(0) does not let nginx's clock go on
         step = math.min(step * STEP_GROWTH, LAST_STEP_S)
@@ -73,17 +73,17 @@ local function wait(entry, refused)
     return entry
 end
 
--- Call `deed(...)`, which waits, with this request counted among those that the website's domain holds. Returns nothing
+-- Call `deed(...)`, which waits, with this request counted among those that the website holds. Returns nothing
 -- where as many are held as may be.
 local function call_counted(entry, deed, ...)
-    if counts.sum(entry.domain, counts.HELD) >= entry.max_held then
+    if counts.sum(entry.website, counts.HELD) >= entry.max_held then
         return nil
     end
-    local key = counts.key(entry.domain, counts.HELD)
+    local key = counts.key(entry.website, counts.HELD)
     counts.add(key)
     var.held = key -- log.lua takes it from here if the visitor leaves
     state:incr("held_total", 1)
-    held_totals:incr(entry.domain, 1, 0)
+    held_totals:incr(entry.website, 1, 0)
     local result = deed(...)
     counts.remove(key)
     var.held = ""
@@ -119,7 +119,7 @@ local function wait_for_backlog(entry)
     var.backlog = tries
     local seen = step_s and call_counted(entry, pause, step_s)
     if not seen then
-        return pages.refuse(entry.domain, "backlog_full")
+        return pages.refuse(entry.website, "backlog_full")
     end
     return seen
 end
@@ -186,7 +186,7 @@ local function hold(is_https)
     elseif run then
         refused = take_refusal(entry, run)
         if refused == false then
-            return pages.refuse(entry.domain, was_nothing_sent() and "website_refused" or "bad_answer")
+            return pages.refuse(entry.website, was_nothing_sent() and "website_refused" or "bad_answer")
         end
     end
     local must_wait = not is_ready(entry, refused) and is_waiting(entry)
@@ -194,11 +194,11 @@ local function hold(is_https)
         local held = entry
         entry = call_counted(held, wait, held, refused)
         if not entry then
-            return pages.refuse(held.domain, "too_many_held")
+            return pages.refuse(held.website, "too_many_held")
         end
     end
     if entry.state == "held" then
-        return pages.refuse(entry.domain, "not_ready")
+        return pages.refuse(entry.website, "not_ready")
     elseif entry.state ~= "running" then
         return pages.answer_state(entry.state)
     end

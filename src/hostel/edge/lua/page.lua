@@ -14,7 +14,7 @@ local function answer(code)
     if var.site_log == "" then
         var.site_log = entry.access_log
     end
-    return pages.refuse(var.host, code)
+    return pages.refuse(entry.website or var.host, code)
 end
 
 return function()

@@ -24,14 +24,14 @@ local LOCK_S = 2
 local LOCK_STEP_S = 0.001
 
 local STATES = { running = true, held = true, failed = true, disabled = true, suspended = true, deleted = true }
-local TEXTS = { "domain", "state", "host", "https_host", "access_log" }
+local TEXTS = { "domain", "website", "state", "host", "https_host", "access_log" }
 local NUMBERS = {
     "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",
-    "spread_from", "spread_s",
+    "spread_from", "spread_s", "hsts_s",
 }
 
 -- What records on disk may lack because earlier versions did not know it.
-local LATER = { max_requests = 256, max_websockets = 2048 }
+local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0 }
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
@@ -51,7 +51,7 @@ local function find_fault(record)
             return key
         end
     end
-    if not find_in(record.domain, DOMAIN, "jo") then
+    if not find_in(record.domain, DOMAIN, "jo") or not find_in(record.website, DOMAIN, "jo") then
         return "domain"
     end
     if not STATES[record.state] then
@@ -87,14 +87,17 @@ function _M.decode(raw)
     for key, value in pairs(LATER) do
         record[key] = record[key] or value
     end
+    if not record.website or record.website == "" then
+        record.website = record.domain
+    end
     local fault = find_fault(record)
     if fault then
         return nil, "bad value of " .. fault
     end
     record.raw = raw
     record.spread_until = reconnects.find_end(record)
-    record.requests_key = counts.key(record.domain, counts.REQUESTS)
-    record.websockets_key = counts.key(record.domain, counts.WEBSOCKETS)
+    record.requests_key = counts.key(record.website, counts.REQUESTS)
+    record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)
     if record.state == "running" then
         record.address, record.port = split_endpoint(record.endpoint)
         if not record.address then
@@ -171,7 +174,7 @@ function _M.arrive(domain)
             return entry
         end
     end
-    local _, err = arrived:incr(domain, 1, state:get("arrived_base"))
+    local _, err = arrived:incr(decoded[domain].website, 1, state:get("arrived_base"))
     if err then
         complain("an arrival was not counted", err)
     end

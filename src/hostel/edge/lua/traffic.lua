@@ -13,11 +13,11 @@ local _M = {}
 
 -- Receive the body, then take a place at the running website of `entry`, or end the request.
 function _M.enter(entry)
-    bodies.receive(entry.domain)
+    bodies.receive(entry.website)
     local is_websocket = var.websocket ~= ""
     local key = is_websocket and entry.websockets_key or entry.requests_key
     if counts.total(key) >= (is_websocket and entry.max_websockets or entry.max_requests) then
-        return pages.refuse(entry.domain, is_websocket and "too_many_websockets" or "too_many_requests")
+        return pages.refuse(entry.website, is_websocket and "too_many_websockets" or "too_many_requests")
     end
     counts.add(key)
     var.place = key

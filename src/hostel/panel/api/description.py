@@ -17,12 +17,14 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `token_expired`, `account_suspended` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
 | 403 | `scope_missing` (of a named token: the sentence says which scope it lacks), `limit_tokens` |
-| 403 | `limit_websites`, `limit_disk` (of a creation: you have as many websites, or files, as your plan allows) |
+| 403 | `limit_websites`, `limit_domains`, `limit_disk` (of a creation: you have as many as your plan allows) |
 | 404 | `not_found` |
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |
+| 400, 409 | `domain_unproven`; `invalid_redirect`, `domain_in_use` |
 | 409 | `deploy_failed`, `website_disabled` (of a reload), `domain_taken` (of a change) |
 | 429 | `throttled`; wait as many seconds as `Retry-After` says |
 | 500 | `fault` |
 | 503 | `agent_unreachable`, `still_ending`, `database_busy`, `database_unusable`; wait as `Retry-After` says |
+| 503 | `dns_unreachable` (of a domain's proof) |
 | 507 | `database_full`, `storage_full` |
 """

@@ -34,6 +34,8 @@ _RUNNING: dict[str, Any] = {
         "websocket_timeout_s": 3600,
         "always_on": False,
         "expose_token": False,
+        "force_https": False,
+        "hsts_s": 0,
         "state": "running",
         **_NO_TROUBLE,
         "deploy": {"revision": 7, "phase": "done", **_NO_TROUBLE},

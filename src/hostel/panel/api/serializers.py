@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
@@ -9,11 +10,13 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from hostel.panel.accounts.models import User
+from hostel.panel.domains.models import Domain, is_custom
+from hostel.panel.domains.proof import cname_of, records_for
 from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
 from hostel.wire.environment import check_name, check_value
 from hostel.wire.errors import Reason, Refusal
-from hostel.wire.names import InvalidName, canonical_domain, check_command, check_user_domain
+from hostel.wire.names import InvalidName, canonical_domain, check_command, check_custom_domain, check_user_domain
 from hostel.wire.website import Phase, ReloadStrategy, State
 
 _REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
@@ -109,6 +112,17 @@ class WebappChange(serializers.Serializer[Any]):
         required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
     )
 
+    force_https = Switch(
+        required=False, help_text="Send visitors who come over HTTP to HTTPS (308), at all domains. Default false."
+    )
+    hsts_s = WholeSeconds(
+        least=0,
+        most=63_072_000,
+        required=False,
+        help_text="How long browsers that came over HTTPS shall use nothing else (HSTS); 0, the default, says nothing "
+        "to them. It cannot be taken back from a browser that has heard it.",
+    )
+
     def validate_command(self, command: str) -> str:
         return checked(check_command, command)
 
@@ -118,18 +132,61 @@ class WebappRequest(WebappChange):
 
 
 class WebsiteCreation(serializers.Serializer[Any]):
-    domain_name = serializers.CharField(help_text="`<username>.<domain>` or `<label>-<username>.<domain>`.")
+    domain_name = serializers.CharField(
+        help_text="`<username>.<domain>`, `<label>-<username>.<domain>`, or a domain of your own whose DNS shows so."
+    )
     enabled = Switch(default=True)
     webapp = WebappRequest()
 
     def validate_domain_name(self, domain_name: str) -> str:
-        owner: User = self.context["owner"]
-        sites_domain = settings.HOSTEL_CONFIG.sites.domain
-        canonical = checked(
-            lambda name: check_user_domain(name, username=owner.username, sites_domain=sites_domain), domain_name
-        )
+        canonical = checked_domain(domain_name, owner=self.context["owner"])
         if canonical == settings.HOSTEL_CONFIG.panel_host:
             raise serializers.ValidationError("That domain is the panel's own.", code=InvalidName.code)
+        return domain_name
+
+
+def checked_domain(domain_name: str, *, owner: User) -> str:
+    """The canonical form of a name that a website of `owner` may have. Whose it is, is another question."""
+    config = settings.HOSTEL_CONFIG
+
+    def check(name: str) -> str:
+        if is_custom(canonical_domain(name)):
+            return check_custom_domain(name, platform=config.own_domains)
+        return check_user_domain(name, username=owner.username, sites_domain=config.sites.domain)
+
+    return checked(check, domain_name)
+
+
+class DomainChange(serializers.Serializer[Any]):
+    """Of a further domain; what is left out stays as it is."""
+
+    enabled = Switch(required=False, help_text="Whether visitors get the website there. Default true.")
+    redirect_to = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        allow_null=True,
+        help_text="Another domain of the same website, to which visitors are sent (308). `null`: they get the website.",
+    )
+
+    def validate_redirect_to(self, redirect_to: str | None) -> str:
+        if not redirect_to:
+            return ""
+        website: Website = self.context["website"]
+        canonical = checked(canonical_domain, redirect_to)
+        names = website.domains.proven().filter(enabled=True, redirect_to="").values_list("canonical_name", flat=True)
+        if canonical not in (website.canonical_name, *names) or canonical == self.context.get("domain"):
+            raise serializers.ValidationError(
+                "Give another domain of this website, one that is enabled, proven and no redirect itself.",
+                code="invalid_redirect",
+            )
+        return canonical
+
+
+class DomainCreation(DomainChange):
+    domain_name = serializers.CharField()
+
+    def validate_domain_name(self, domain_name: str) -> str:
+        checked_domain(domain_name, owner=self.context["owner"])
         return domain_name
 
 
@@ -201,9 +258,22 @@ def checked(check: Callable[[str], str], text: str) -> str:
 # -- Answers. Made by `shown`; the classes describe them in the OpenAPI schema.
 
 
-class DomainShown(serializers.Serializer[Any]):
+class DomainOfWebapp(serializers.Serializer[Any]):
     domain_name = serializers.CharField()
-    enabled = serializers.BooleanField()
+    enabled = serializers.BooleanField(help_text="Whether visitors get the website there.")
+    cname = serializers.CharField(required=False, help_text="Of a domain of your own: where it may point.")
+
+
+class RecordShown(serializers.Serializer[Any]):
+    type = serializers.ChoiceField(choices=["CNAME", "TXT"])
+    name = serializers.CharField()
+    value = serializers.CharField()
+
+
+class DomainShown(DomainOfWebapp):
+    redirect_to = serializers.CharField(allow_null=True)
+    is_proven = serializers.BooleanField(help_text="Visitors get nothing there before it is.")
+    records = RecordShown(many=True, help_text="The DNS records of which one shows that the domain is yours.")
 
 
 class DeployShown(serializers.Serializer[Any]):
@@ -217,7 +287,7 @@ class DeployShown(serializers.Serializer[Any]):
 class WebappShown(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     command = serializers.CharField(help_text="Exactly as it was sent.")
-    domains = DomainShown(many=True)
+    domains = DomainOfWebapp(many=True)
     reload_strategy = serializers.ChoiceField(choices=[strategy.value for strategy in ReloadStrategy])
     start_deadline_s = serializers.FloatField()
     drain_s = serializers.FloatField()
@@ -228,6 +298,8 @@ class WebappShown(serializers.Serializer[Any]):
     websocket_timeout_s = serializers.IntegerField()
     always_on = serializers.BooleanField()
     expose_token = serializers.BooleanField()
+    force_https = serializers.BooleanField()
+    hsts_s = serializers.IntegerField()
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
     reason = serializers.CharField(allow_null=True, help_text=_REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
@@ -314,7 +386,7 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
         "webapp": {
             "id": website.pk,
             "command": website.command,
-            "domains": [{"domain_name": website.domain_name, "enabled": website.enabled}],
+            "domains": _shown_domains(website, owner),
             **website.own_settings,
             "state": condition.state.value,
             **_shown_trouble(condition.trouble),
@@ -325,6 +397,34 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
             },
         },
         "logfiles": website.logfiles,
+    }
+
+
+def _shown_domains(website: Website, owner: User) -> list[dict[str, Any]]:
+    """Its own first: clients read the `cname` there."""
+    own = _domain_of_webapp(website.domain_name, website.canonical_name, is_enabled=website.enabled, owner=owner)
+    further = [
+        _domain_of_webapp(
+            each.domain_name, each.canonical_name, is_enabled=website.enabled and each.is_routed, owner=owner
+        )
+        for each in website.domains.all()
+    ]
+    return [own, *further]
+
+
+def _domain_of_webapp(domain_name: str, canonical_name: str, *, is_enabled: bool, owner: User) -> dict[str, Any]:
+    cname = {"cname": cname_of(owner)} if is_custom(canonical_name) else {}
+    return {"domain_name": domain_name, "enabled": is_enabled, **cname}
+
+
+def shown_domain(domain: Domain, *, owner: User) -> dict[str, Any]:
+    """A further domain as DomainShown describes it."""
+    records = records_for(domain.canonical_name, owner=owner) if is_custom(domain.canonical_name) else ()
+    return {
+        **_domain_of_webapp(domain.domain_name, domain.canonical_name, is_enabled=domain.enabled, owner=owner),
+        "redirect_to": domain.redirect_to or None,
+        "is_proven": domain.is_proven,
+        "records": [asdict(record) for record in records],
     }
 
 

@@ -20,10 +20,11 @@ from hostel.panel.api.authentication import actor_of, user_of
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.audit.models import act_as
+from hostel.panel.domains.models import DomainExists
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Condition
-from hostel.panel.websites.models import DomainExists, Website
-from hostel.wire.errors import WebsiteDisabled
+from hostel.panel.websites.models import Website
+from hostel.wire.errors import DomainUnproven, WebsiteDisabled
 from hostel.wire.website import Phase
 
 
@@ -68,7 +69,7 @@ class OwnersView(CountedView):
 class Websites(OwnersView):
     @schema.list_websites
     def get(self, request: Request, username: str) -> Response:
-        websites = list(self.owner.websites.all())
+        websites = list(self.owner.websites.prefetch_related("domains"))
         looked_at = deploy.look_at_all(self.owner, websites)
         return Response([shown(website, condition, owner=self.owner) for website, condition in looked_at])
 
@@ -81,7 +82,7 @@ class Websites(OwnersView):
             website, condition = deploy.create(
                 owner=self.owner, domain_name=sent["domain_name"], wanted=wanted_by(sent)
             )
-        except DomainExists as error:
+        except (DomainExists, DomainUnproven) as error:
             raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
         return self.answer(website, condition, status=201)
 

@@ -35,6 +35,10 @@ class Deed(models.TextChoices):
     WEBSITE_RELOAD = "website.reload"  # was asked for
     WEBSITE_DELETE = "website.delete"
     ENVIRONMENT_CHANGE = "environment.change"
+    DOMAIN_CREATE = "domain.create"
+    DOMAIN_PROVE = "domain.prove"
+    DOMAIN_CHANGE = "domain.change"
+    DOMAIN_DELETE = "domain.delete"
     FILE_WRITE = "file.write"  # was asked for
     FILE_DELETE = "file.delete"  # was asked for
     FULL_TOKEN_CREATE = "full_token.create"  # noqa: S105  # no password

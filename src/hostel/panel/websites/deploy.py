@@ -10,8 +10,10 @@ import structlog
 
 from hostel.panel import agent
 from hostel.panel.accounts.models import User
+from hostel.panel.domains.models import DomainExists
+from hostel.panel.domains.proof import check_proof
 from hostel.panel.websites.condition import Condition, condition_of, unreported
-from hostel.panel.websites.models import DomainExists, Variable, Website
+from hostel.panel.websites.models import Variable, Website
 from hostel.wire.errors import (
     DiskLimitReached,
     DomainTaken,
@@ -28,7 +30,8 @@ log = structlog.get_logger(__name__)
 
 
 def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple[Website, Condition]:
-    """Raises DomainExists, also where only the agent knows of that website: after a restore of the database."""
+    """Raises DomainUnproven, and DomainExists also where only the agent knows of that website: after a restore."""
+    check_proof(canonical_domain(domain_name), owner=owner)
     website = Website.objects.add(owner=owner, domain_name=domain_name, wanted=wanted)
     log.info("website created", website=website.canonical_name, revision=website.revision)
     try:
@@ -58,6 +61,11 @@ def change_environment(website: Website, changes: Mapping[str, Variable | None])
         names = ", ".join(sorted(changes))
         log.info("environment changed", website=website.canonical_name, revision=website.revision, names=names)
         _deploy(website)
+
+
+def bring(website: Website) -> None:
+    """Tell the agent of a change of what belongs to the website, which is committed. Raises DoesNotExist."""
+    _deploy(website)
 
 
 def delete(website: Website) -> None:

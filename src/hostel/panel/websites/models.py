@@ -8,9 +8,10 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 
 from hostel.panel.audit.models import Deed, record, without_text
+from hostel.panel.domains.models import Domain, DomainExists, HeldDomain, is_custom
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.environment import check_environment
-from hostel.wire.errors import Refusal, TooManyWebsites
+from hostel.wire.errors import TooManyWebsites
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
@@ -31,6 +32,8 @@ SETTINGS: dict[str, type] = {
     "websocket_timeout_s": int,
     "always_on": bool,
     "expose_token": bool,
+    "force_https": bool,
+    "hsts_s": int,
 }
 CHANGEABLE = ("enabled", "command", *SETTINGS)
 
@@ -41,12 +44,6 @@ class Variable:
 
     value: str
     is_secret: bool = False
-
-
-class DomainExists(Refusal):
-    """domain with this domain name already exists."""
-
-    code = "domain_exists"
 
 
 class WebsiteQuerySet(models.QuerySet["Website"]):
@@ -64,10 +61,14 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
         """
         try:
             with transaction.atomic():
+                canonical_name = canonical_domain(domain_name)
+                if Domain.objects.proven().filter(canonical_name=canonical_name).exists():
+                    raise DomainExists
+                HeldDomain.objects.check_free_for(canonical_name, owner=owner)
                 website = self.create(
                     owner=owner,
                     domain_name=domain_name,
-                    canonical_name=canonical_domain(domain_name),
+                    canonical_name=canonical_name,
                     revision=advance().revision,
                     **wanted,
                 )
@@ -110,6 +111,8 @@ class Website(models.Model):
     websocket_timeout_s = models.IntegerField(default=3600, db_default=3600)
     always_on = models.BooleanField(default=False, db_default=False)
     expose_token = models.BooleanField(default=False, db_default=False)
+    force_https = models.BooleanField(default=False, db_default=False)
+    hsts_s = models.IntegerField(default=0, db_default=0)
 
     environment = models.JSONField(default=dict, db_default={})  # name: {"value": ..., "is_secret": ...}
 
@@ -173,11 +176,22 @@ class Website(models.Model):
     def remove(self) -> WireTombstone:
         """Raises DoesNotExist where somebody was faster: a second tombstone could hit a website made since."""
         with transaction.atomic():
+            for name in [self.canonical_name, *self.domains.proven().values_list("canonical_name", flat=True)]:
+                HeldDomain.objects.hold(name, owner=self.owner)
             count, _ = Website.objects.filter(pk=self.pk).delete()
             if not count:
                 raise Website.DoesNotExist
             record(self.owner, Deed.WEBSITE_DELETE, self.domain_name)
             return Tombstone.objects.put_up(Kind.WEBSITE, self.canonical_name)
+
+    def advance(self) -> None:
+        """A new version, for a change of what belongs to it, in the same transaction.
+
+        Raises DoesNotExist where it was deleted meanwhile.
+        """
+        self.refresh_from_db(fields=["revision"])
+        self.revision = advance().revision
+        self.save(update_fields=["revision"])
 
     def withdraw(self) -> None:
         """Take back a website that no agent has taken. No tombstone: it would hit whoever has that domain there."""
@@ -193,6 +207,7 @@ class Website(models.Model):
             enabled=self.enabled,
             command=self.command,
             environment={name: variable.value for name, variable in self.variables.items()},
+            domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
             limits=self.owner.plan.site(),
             traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
@@ -208,6 +223,10 @@ class Website(models.Model):
         if self.start_deadline_s is None:
             own["start_deadline_s"] = self.owner.plan.start_deadline_s
         return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
+
+    @property
+    def is_custom(self) -> bool:
+        return is_custom(self.canonical_name)
 
     @property
     def url(self) -> str:

@@ -1,0 +1,1 @@
+"""Domains of users' own: who has which, and what proves it."""
