@@ -159,10 +159,18 @@ def _report_routes(node: Node) -> list[Route]:
     async def many(request: Request) -> Response:
         return _answer(WebsiteReports(websites=node.reports(request.query_params.get("tenant"))))
 
+    async def status(request: Request) -> Response:
+        return _answer(await node.meter.status(request.path_params["domain"]))
+
     async def tenants(_: Request) -> Response:
         return _answer(TenantReports(tenants=node.tenant_reports()))
 
-    return [Route("/websites", many), Route("/websites/{domain}", one), Route("/tenants", tenants)]
+    return [
+        Route("/websites", many),
+        Route("/websites/{domain}", one),
+        Route("/websites/{domain}/status", status),
+        Route("/tenants", tenants),
+    ]
 
 
 def _domain_routes(node: Node) -> list[Route]:

@@ -87,6 +87,7 @@ class Daemon:
         self._keep("be fair", lambda: Fairness().serve(self._node.users))
         self._keep("note limits", self._node.note_limits)
         self._keep("measure homes", lambda: self._node.disk.serve(self._node.user_names))
+        self._keep("look at what runs", self._node.meter.serve)
         self._keep("renew certificates", lambda: self._renew(installation.id))
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)
 

@@ -34,6 +34,7 @@ from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
 from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
+from hostel.agent.usage import Meter
 from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
@@ -103,6 +104,7 @@ class Node:
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
         self._surges: dict[RunId, Limits] = {}
         self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
+        self.meter = Meter(self)
         self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
 
     @classmethod

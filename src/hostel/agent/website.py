@@ -37,6 +37,7 @@ from hostel.wire.errors import GateClosed, HostelError, MalformedMessage, Reason
 from hostel.wire.files import sync_directory, write_atomically
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
+from hostel.wire.report import PastFailure
 from hostel.wire.route import RouteState
 from hostel.wire.website import (
     Deploy,
@@ -86,6 +87,7 @@ class WebsiteRecord:
     run: RunId | None = None
     starts_s: tuple[float, ...] = ()
     names: tuple[str, ...] = ()  # at which the edge may know it, beside its own
+    last_failure: PastFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -527,6 +529,7 @@ class Website:
             return
         stderr = await self._parts.sandboxes.tail(ended)
         failure = describe_exit(ended.exit.result(), self.spec.limits, stderr)
+        self._note_failure(failure)
         if time.monotonic() - self._serving_since > HEALTHY_AFTER_S:
             self._crashes = 0
         self._serving = None
@@ -538,6 +541,7 @@ class Website:
 
     def _fail(self, failure: Failure, *, should_retry: bool) -> None:
         """A start has failed. What serves goes on serving; if nothing does, visitors are held or told."""
+        self._note_failure(failure)
         if self.record.deploy.phase is Phase.STARTING:
             deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
             self._note(replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None))
@@ -688,6 +692,10 @@ class Website:
         """Record how far the last change has got; nothing if `version` is no longer the wanted one."""
         if version in (None, self.spec.version):
             self._note(replace(self.record, deploy=Deploy(version=self.spec.version, phase=phase)))
+
+    def _note_failure(self, failure: Failure) -> None:
+        past = PastFailure(at=datetime.now(UTC).isoformat(), failure=failure)
+        self._note(replace(self.record, last_failure=past))
 
     def _note(self, record: WebsiteRecord) -> None:
         """Keep what nobody was promised: if it cannot be written, it is known for as long as the agent lives."""

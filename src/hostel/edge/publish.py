@@ -121,7 +121,7 @@ class Edge:
         return int(answer["arrived"])
 
     async def arrivals(self, domains: Sequence[str]) -> dict[str, int]:
-        """As `arrived`, for many at once."""
+        """How many requests for each of `domains` have arrived since this nginx started."""
         answer = await self._ask("POST", "/arrivals", content=json.dumps({"domains": list(domains)}).encode())
         return {domain: int(count) for domain, count in answer.items()}
 

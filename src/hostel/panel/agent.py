@@ -17,7 +17,7 @@ from django.conf import settings
 
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import AgentUnreachable, FilesUnreachable, HostelError, UnknownWebsite, error_from_answer
-from hostel.wire.report import ProofReport, ProofRequest, TenantReport, TenantReports, WebsiteReports
+from hostel.wire.report import ProofReport, ProofRequest, TenantReport, TenantReports, WebsiteReports, WebsiteStatus
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
@@ -58,6 +58,13 @@ def delete_website(tombstone: Tombstone) -> None:
 def find_website(canonical_name: str) -> WebsiteReport | None:
     try:
         return parse(WebsiteReport, _ask("GET", f"/websites/{canonical_name}", deadline_s=_QUICK_S))
+    except UnknownWebsite:
+        return None
+
+
+def find_status(canonical_name: str) -> WebsiteStatus | None:
+    try:
+        return parse(WebsiteStatus, _ask("GET", f"/websites/{canonical_name}/status", deadline_s=_QUICK_S))
     except UnknownWebsite:
         return None
 

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import domains, environment, files, logs, tokens
+from hostel.panel.api import domains, environment, files, logs, status, tokens
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -36,6 +36,7 @@ urlpatterns = [
     path(_ACCOUNT + "tokens/", tokens.Tokens.as_view(), name="tokens"),
     path(_ACCOUNT + "tokens/<int:token_id>/", tokens.Token.as_view(), name="token"),
     path(_ACCOUNT + "audit/", tokens.Audit.as_view(), name="audit"),
+    path(_WEBSITES + "<str:domain_name>/status/", status.WebsiteStatus.as_view(), name="status"),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

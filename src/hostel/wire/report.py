@@ -1,9 +1,9 @@
-"""What the agent tells root's command line about itself and its tenants."""
+"""What the agent tells about itself, its tenants and what websites do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hostel.wire.website import State, WebsiteReport
+from hostel.wire.website import Failure, State, WebsiteReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,42 @@ class TenantUsages:
 
     at_s: float  # of a clock that only differences of mean something
     tenants: tuple[TenantUsage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunUsage:
+    """Of the run that serves."""
+
+    memory_bytes: int  # without what the kernel can drop at once
+    memory_limit_bytes: int
+    processes: int
+    cpu_percent: float | None  # of one core, over the last minute; None: it has just begun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """What the edge has of one website now."""
+
+    requests: int
+    websockets: int  # and event streams
+    held: int  # requests that wait for the website
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastFailure:
+    at: str  # ISO 8601, UTC
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebsiteStatus:
+    """Agent → panel and command line, `GET /websites/<domain>/status`: how one website is, and what it does."""
+
+    report: WebsiteReport
+    usage: RunUsage | None = None  # None: nothing runs
+    requests_per_minute: float | None = None  # None: nothing runs, it has just begun, or the edge does not answer
+    in_flight: InFlight | None = None  # None: the edge does not answer
+    last_failure: PastFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ from hostel.panel.wanted.models import current_version
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite
 from hostel.wire.names import canonical_domain
-from hostel.wire.report import Proof, ProofReport, ProofRequest
+from hostel.wire.report import Proof, ProofReport, ProofRequest, WebsiteStatus
 from hostel.wire.website import Deploy, Failure, Phase, State, TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 HOST = "www.hostel.localhost:8443"
@@ -94,6 +94,9 @@ class SmallAgent:
     async def reload(self, request: Request) -> Any:
         return to_jsonable(self.report(self.find(request.path_params["canonical"])))
 
+    async def status(self, request: Request) -> Any:
+        return to_jsonable(WebsiteStatus(report=self.report(self.find(request.path_params["canonical"]))))
+
     async def list(self, request: Request) -> Any:
         tenant = request.query_params["tenant"]
         specs = [spec for spec in self.websites.values() if spec.tenant == tenant]
@@ -127,6 +130,7 @@ class SmallAgent:
                 Route("/tenants", self.answering(self.list_tenants)),
                 Route("/proof", self.answering(self.proof), methods=["POST"]),
                 Route("/websites/{canonical}", self.answering(self.website), methods=["GET", "PUT", "DELETE"]),
+                Route("/websites/{canonical}/status", self.answering(self.status)),
                 Route("/websites/{canonical}/reload", self.answering(self.reload), methods=["POST"]),
             ]
         )

@@ -64,7 +64,7 @@ local function post_arrivals()
     end
     local counted = {}
     for _, domain in ipairs(asked.domains) do
-        counted[domain] = string.format("%d", routes.count_arrived(domain)) -- cjson would round a number
+        counted[domain] = routes.count_arrived(domain) - state:get("arrived_base")
     end
     return answer(200, counted)
 end

@@ -19,7 +19,7 @@ from hostel.wire.errors import Reason, Refusal
 from hostel.wire.names import InvalidName, canonical_domain, check_command, check_custom_domain, check_user_domain
 from hostel.wire.website import Phase, ReloadStrategy, State
 
-_REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
+REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
     f"`{reason.value}`" for reason in Reason
 )
 
@@ -279,7 +279,7 @@ class DomainShown(DomainOfWebapp):
 class DeployShown(serializers.Serializer[Any]):
     revision = serializers.IntegerField(help_text="Which change of wanted state this is about.")
     phase = serializers.ChoiceField(choices=[phase.value for phase in Phase])
-    reason = serializers.CharField(allow_null=True, help_text=_REASON_HELP)
+    reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
     stderr = serializers.ListField(child=serializers.CharField(), help_text="The last lines that the command wrote.")
 
@@ -301,7 +301,7 @@ class WebappShown(serializers.Serializer[Any]):
     force_https = serializers.BooleanField()
     hsts_s = serializers.IntegerField()
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
-    reason = serializers.CharField(allow_null=True, help_text=_REASON_HELP)
+    reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
     stderr = serializers.ListField(child=serializers.CharField(), help_text="The last lines that the command wrote.")
     deploy = DeployShown(help_text="What the last change did: a website can run although its last deploy failed.")
@@ -330,7 +330,7 @@ class ReloadRefused(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=["error"])
     code = serializers.CharField(help_text="`deploy_failed` or `website_disabled`.")
     error = serializers.CharField()
-    reason = serializers.CharField(allow_null=True, help_text=_REASON_HELP)
+    reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
     stderr = serializers.ListField(child=serializers.CharField())
 
 
@@ -388,13 +388,7 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
             "command": website.command,
             "domains": _shown_domains(website, owner),
             **website.own_settings,
-            "state": condition.state.value,
-            **_shown_trouble(condition.trouble),
-            "deploy": {
-                "revision": condition.revision,
-                "phase": condition.phase.value,
-                **_shown_trouble(condition.deploy_trouble),
-            },
+            **shown_condition(condition),
         },
         "logfiles": website.logfiles,
     }
@@ -428,5 +422,17 @@ def shown_domain(domain: Domain, *, owner: User) -> dict[str, Any]:
     }
 
 
-def _shown_trouble(trouble: Trouble) -> dict[str, Any]:
+def shown_condition(condition: Condition) -> dict[str, Any]:
+    return {
+        "state": condition.state.value,
+        **shown_trouble(condition.trouble),
+        "deploy": {
+            "revision": condition.revision,
+            "phase": condition.phase.value,
+            **shown_trouble(condition.deploy_trouble),
+        },
+    }
+
+
+def shown_trouble(trouble: Trouble) -> dict[str, Any]:
     return {"reason": trouble.reason, "detail": trouble.detail, "stderr": list(trouble.stderr)}

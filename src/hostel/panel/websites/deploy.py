@@ -24,6 +24,7 @@ from hostel.wire.errors import (
     WebsiteDisabled,
 )
 from hostel.wire.names import canonical_domain
+from hostel.wire.report import WebsiteStatus
 from hostel.wire.website import WebsiteReport
 
 log = structlog.get_logger(__name__)
@@ -98,6 +99,15 @@ def look_at(website: Website) -> Condition:
         return condition_of(website, agent.find_website(website.canonical_name))
     except HostelError as error:
         return _note(website, error)
+
+
+def look_closely(website: Website) -> tuple[Condition, WebsiteStatus | None]:
+    """Also at what it does. None: the agent does not say."""
+    try:
+        status = agent.find_status(website.canonical_name)
+    except HostelError as error:
+        return _note(website, error), None
+    return condition_of(website, status.report if status else None), status
 
 
 def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Condition]]:
