@@ -113,13 +113,20 @@ class _Relayed(Response):
 
 
 def edge_app(node: Node) -> Starlette:
-    """What nginx may ask: to wake a website."""
+    """What nginx may ask: to wake a website, and to tell an owner of a file that it could not read."""
 
     async def wake(request: Request) -> Response:
         node.wake(request.path_params["domain"])
         return Response(status_code=202)
 
-    return _app(Route("/wake/{domain}", wake, methods=["POST"]))
+    async def refused_file(request: Request) -> Response:
+        await node.note_refused_file(request.path_params["domain"], request.query_params.get("path", ""))
+        return Response(status_code=202)
+
+    return _app(
+        Route("/wake/{domain}", wake, methods=["POST"]),
+        Route("/refused_file/{domain}", refused_file, methods=["POST"]),
+    )
 
 
 def root_app(node: Node) -> Starlette:

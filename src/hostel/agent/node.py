@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable
 from dataclasses import fields
+from pathlib import Path
 
 import structlog
 
@@ -31,6 +32,7 @@ from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, p
 from hostel.agent.publication import Publication
 from hostel.agent.reconcile import ORPHAN_DRAIN_S
 from hostel.agent.records import recover_tenant, route_run
+from hostel.agent.refused_files import explain_refusal
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
 from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
@@ -55,6 +57,7 @@ from hostel.wire.files import remove_temporaries, write_atomically
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
+from hostel.wire.static_files import check_mappings
 from hostel.wire.website import (
     Deploy,
     ExecPlan,
@@ -249,6 +252,7 @@ class Node:
         check_command(spec.command)
         check_environment(spec.environment)
         self._check_names(domain, spec)
+        check_mappings(spec.static_files, username=spec.tenant)
         _check_limits(spec.limits)
         _check_times(spec)
         tenant = self.tenants.get(spec.tenant)
@@ -322,6 +326,22 @@ class Node:
         website = self.websites.get(domain)
         if website is not None:
             website.wake()
+
+    async def note_refused_file(self, domain: str, file: str) -> None:
+        """The edge could not read `file`, which a static mapping leads to: tell its owner why, in the error log.
+
+        Whatever else the edge names is nothing.
+        """
+        website = self.websites.get(domain)
+        parts = Path(file).parts
+        if website is None or "\0" in file or ".." in parts or website.spec.tenant == SYSTEM_TENANT:
+            return
+        home = website.tenant.home
+        if parts[: len(home.parts)] == home.parts:
+            below, shown = parts[len(home.parts) :], f"/home/{website.tenant.name}"
+            line = await asyncio.to_thread(explain_refusal, home, below, shown=shown)
+            if line is not None:
+                website.say(line)
 
     def report(self, domain: str) -> WebsiteReport:
         return self._website(domain).report()

@@ -5,18 +5,19 @@ import itertools
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from hostel.agent.sandbox import Exit, Sandbox
 from hostel.agent.sockets import SOCKET_NAME
+from hostel.agent.tenant import Tenant
 from hostel.edge.publish import Bound, Edge
 from hostel.wire import failpoint
 from hostel.wire.config import Config
 from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.names import canonical_domain
 from hostel.wire.route import RouteRecord, RouteState
+from hostel.wire.static_files import StaticMapping
 from hostel.wire.website import DomainSpec, RunId, WebsiteSpec
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ class Publication:
         state: RouteState,
         *,
         sandbox: Sandbox | None,
-        access_log: Path,
+        tenant: Tenant,
         hold_s: float,
         spread_from: float = 0.0,
     ) -> None:
@@ -59,13 +60,14 @@ class Publication:
             endpoint=f"unix:{sandbox.socket_directory / SOCKET_NAME}" if sandbox else None,
             host=self._config.authority(domain, https=False),
             https_host=self._config.authority(domain),
-            access_log=str(access_log),
+            access_log=str(tenant.log_directory / f"{spec.domain_name}.access.log"),
             hold_s=hold_s,
             read_timeout_s=spec.read_timeout_s,
             websocket_timeout_s=spec.websocket_timeout_s,
             max_requests=spec.traffic.requests,
             max_held=spec.traffic.held,
             max_websockets=spec.traffic.websockets,
+            static_files=tuple(_as_edge_finds_it(mapping, tenant) for mapping in spec.static_files),
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,
             force_https=spec.force_https,
@@ -136,3 +138,9 @@ class Publication:
         except EdgeUnreachable as error:
             log.warning("the edge does not say what is in flight", run=run, error=str(error))
             return Bound(plain=1, streaming=1)
+
+
+def _as_edge_finds_it(mapping: StaticMapping, tenant: Tenant) -> StaticMapping:
+    """By text alone: what lies there is the tenant's to change, and nginx's to find out."""
+    below_home = mapping.path.removeprefix(f"/home/{tenant.name}").strip("/")
+    return StaticMapping(url=mapping.url, path=str(tenant.home / below_home))

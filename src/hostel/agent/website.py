@@ -70,6 +70,7 @@ _QUEUE_S = 60.0
 _STARTS_KEPT = 5
 _LOOK_AGAIN_S = 0.5
 RENEW_AFTER_S = 5.0  # no run is replaced sooner for its unreaped processes
+_UNSAID_MOST = 20
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
 _TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
@@ -137,6 +138,7 @@ class Website:
         self._outcome = asyncio.Condition()
         self._retiring: dict[RunId, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._unsaid: list[str] = []  # lines for the error log, which a run must take there
 
     # -- what others ask
 
@@ -208,6 +210,13 @@ class Website:
         if self._is_refused and self._is_wanted and self._runs_asked == self._runs_tried:
             self._note_deploy(Phase.STARTING)
             self._ask_for_run(is_change=True)
+
+    def say(self, line: str) -> None:
+        """A line of the platform's own in the error log; at the next start where nothing runs."""
+        if self._serving is not None:
+            self._serving.say(line)
+        elif line not in self._unsaid and len(self._unsaid) < _UNSAID_MOST:
+            self._unsaid.append(line)
 
     def renew_if_clogged(self) -> None:
         """Start a new run where ended processes that nobody waits for take up half of the serving one's limit.
@@ -520,6 +529,9 @@ class Website:
         self._serving_since = time.monotonic()
         self._failure = None
         sandbox.exit.add_done_callback(lambda _: self._changed.set())
+        unsaid, self._unsaid = self._unsaid, []
+        for line in unsaid:
+            sandbox.say(line)
         self._enter(State.RUNNING)
 
     async def _note_crash(self) -> None:
@@ -744,7 +756,7 @@ class Website:
                 self.spec,
                 state,
                 sandbox=self._serving if state is RouteState.RUNNING else None,
-                access_log=self.tenant.log_directory / f"{self.spec.domain_name}.access.log",
+                tenant=self.tenant,
                 hold_s=self._hold_s() if hold_s is None else hold_s,
                 spread_from=self._spread_from,
             )

@@ -131,6 +131,7 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             panel_host=config.panel_host,
             shared_suffix="" if is_public_suffix(config.sites.domain) else f".{config.sites.domain}",
             uploads=paths.uploads,
+            homes=paths.homes,
             connections_per_address=config.listen.connections_per_address,
             addresses=[f"[{address}]" if ":" in address else address for address in machine.addresses],
             http_port=config.listen.http_port,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hostel.wire.static_files import StaticMapping
 from hostel.wire.website import RunId
 
 
@@ -34,6 +35,7 @@ class RouteRecord:
     max_requests: int = 256
     max_held: int = 100
     max_websockets: int = 2048
+    static_files: tuple[StaticMapping, ...] = ()  # paths as the edge finds them
     # WebSockets of the run before were closed at `spread_from` (seconds since 1970): until `spread_s` later each new
     # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
     spread_from: float = 0.0

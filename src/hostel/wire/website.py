@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NewType
 
 from hostel.wire.errors import Reason
+from hostel.wire.static_files import StaticMapping
 
 RunId = NewType("RunId", str)  # one start of a command; made by the agent, never reused
 
@@ -74,6 +75,7 @@ class WebsiteSpec:
     command: str
     reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
     environment: Mapping[str, str] = field(default_factory=dict)  # of the next run; see wire/environment.py
+    static_files: tuple[StaticMapping, ...] = ()  # paths as the tenant sees them
     expose_token: bool = False  # API_TOKEN in the site's environment
     start_deadline_s: float = 60.0
     drain_s: float = 30.0  # how long plain requests of the old run may still take after a switch

@@ -29,6 +29,7 @@ def test_every_call_is_there():
             path.removeprefix("/api/v1/user/{username}/")
             .replace("{domain_name}", "<domain>")
             .replace("{name}", "<name>")
+            .replace("{mapping_id}", "<id>")
             .replace("{kind}", "<kind>")
             .replace("{token_id}", "<id>")
         )

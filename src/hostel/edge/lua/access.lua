@@ -2,6 +2,7 @@
 local bodies = require "hostel.bodies"
 local certificates = require "hostel.certificates"
 local complain = require "hostel.complain"
+local files = require "hostel.files"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
@@ -50,6 +51,9 @@ local function access(is_https)
     end
     if is_https and entry.hsts_s and entry.hsts_s > 0 then
         var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
+    end
+    if entry.mappings and entry.mappings[1] then
+        files.serve(entry)
     end
     if entry.state == "running" then
         var.site_host = is_https and entry.https_host or entry.host

@@ -15,6 +15,7 @@ local _M = {
     HELD = "h",       -- requests of a domain that wait
     REQUESTS = "r",   -- requests of a domain that have a place at the website (traffic.lua)
     WEBSOCKETS = "w", -- the same for WebSockets and event streams
+    FILES = "f",      -- files of a domain that are being sent
     UPLOADED = "u",   -- bytes that the request bodies of a domain may take on disk
 }
 

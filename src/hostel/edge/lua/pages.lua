@@ -8,10 +8,14 @@ local ALL = "all" -- no host name: those have a dot
 
 local ANSWERS = {
     bad_request = { status = 400, page = "bad-request" },
+    file_forbidden = { status = 403, page = "forbidden" },
+    no_such_file = { status = 404, page = "no-such-file" },
     unknown_website = { status = 404, page = "coming-soon" },
     method_not_allowed = { status = 405, page = "bad-request" },
+    precondition_failed = { status = 412, page = "bad-request" },
     body_too_large = { status = 413, page = "too-large" },
     address_too_long = { status = 414, page = "address-too-long" },
+    no_such_range = { status = 416, page = "bad-request" },
     misdirected = { status = 421, page = "misdirected" },
     too_many_connections = { status = 429, page = "too-many", retry_after_s = 5 },
     headers_too_large = { status = 431, page = "headers-too-large" },
@@ -22,6 +26,7 @@ local ANSWERS = {
     website_refused = { status = 502, page = "something-went-wrong" },
     backlog_full = { status = 503, page = "starting", retry_after_s = 5 },
     not_ready = { status = 503, page = "starting", retry_after_s = 5 },
+    too_many_files = { status = 503, page = "too-many", retry_after_s = 30 },
     too_many_held = { status = 503, page = "starting", retry_after_s = 5 },
     too_many_requests = { status = 503, page = "too-many", retry_after_s = 5 },
     too_many_uploads = { status = 503, page = "too-many", retry_after_s = 30 },
@@ -35,9 +40,13 @@ local ANSWERS = {
 -- For what nginx itself refused. A 502 of nginx's goes to @hold, which knows more.
 local CODE_OF_STATUS = {
     [400] = "bad_request",
+    [403] = "file_forbidden",
+    [404] = "no_such_file",
     [405] = "method_not_allowed",
+    [412] = "precondition_failed",
     [413] = "body_too_large",
     [414] = "address_too_long",
+    [416] = "no_such_range",
     [421] = "misdirected",
     [429] = "too_many_connections",
     [431] = "headers_too_large",

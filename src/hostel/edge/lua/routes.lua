@@ -7,6 +7,7 @@ local cjson = require "cjson.safe"
 local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
+local files = require "hostel.files"
 local reconnects = require "hostel.reconnects"
 local settings = require "hostel.settings"
 
@@ -78,6 +79,17 @@ local function split_endpoint(endpoint)
     return address, tonumber(port)
 end
 
+local function compile_mappings(mappings)
+    local compiled = {}
+    for index, mapping in ipairs(type(mappings) == "table" and mappings or {}) do
+        compiled[index] = type(mapping) == "table" and files.compile(mapping) or nil
+        if not compiled[index] then
+            return nil
+        end
+    end
+    return compiled
+end
+
 -- The entry for a record's text: the record's fields, and what the phases would otherwise compute for each request.
 function _M.decode(raw)
     local record, err = cjson.decode(raw)
@@ -96,6 +108,11 @@ function _M.decode(raw)
     end
     record.raw = raw
     record.spread_until = reconnects.find_end(record)
+    record.mappings = compile_mappings(record.static_files)
+    if not record.mappings then
+        return nil, "bad value of static_files"
+    end
+    record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)
     record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)
     if record.state == "running" then

@@ -23,6 +23,16 @@ function _M.enter(entry)
     var.place = key
 end
 
+-- Note that a file is about to be sent, or end the request: a slow visitor may take long, as with a WebSocket.
+function _M.enter_files(entry)
+    local key = entry.files_key
+    if counts.total(key) >= entry.max_websockets then
+        return pages.refuse(entry.website, "too_many_files")
+    end
+    counts.add(key)
+    var.place = key
+end
+
 function _M.leave()
     local place = var.place
     if place ~= "" then

@@ -50,7 +50,7 @@ def newer_than(known: Version) -> Wanted:
     websites = (
         Website.objects.filter(revision__gt=after)
         .select_related("owner")
-        .prefetch_related("domains")
+        .prefetch_related("domains", "static_files")
         .order_by("revision")
     )
     return Wanted(

@@ -13,7 +13,7 @@ from hostel.panel.accounts.models import User
 from hostel.panel.domains.models import DomainExists
 from hostel.panel.domains.proof import check_proof
 from hostel.panel.websites.condition import Condition, condition_of, unreported
-from hostel.panel.websites.models import Variable, Website
+from hostel.panel.websites.models import StaticMapping, Variable, Website
 from hostel.wire.errors import (
     DiskLimitReached,
     DomainTaken,
@@ -62,6 +62,27 @@ def change_environment(website: Website, changes: Mapping[str, Variable | None])
         names = ", ".join(sorted(changes))
         log.info("environment changed", website=website.canonical_name, revision=website.revision, names=names)
         _deploy(website)
+
+
+def add_mapping(website: Website, *, url: str, path: str) -> StaticMapping:
+    """A static mapping, in force when this returns. Raises InvalidMapping or DoesNotExist."""
+    mapping = website.add_mapping(url=url, path=path)
+    log.info("static mapping added", website=website.canonical_name, revision=website.revision)
+    _deploy(website)
+    return mapping
+
+
+def change_mapping(website: Website, mapping: StaticMapping, wanted: Mapping[str, str]) -> None:
+    """Raises DoesNotExist."""
+    if website.change_mapping(mapping, wanted):
+        log.info("static mapping changed", website=website.canonical_name, revision=website.revision)
+        _deploy(website)
+
+
+def remove_mapping(website: Website, mapping: StaticMapping) -> None:
+    website.remove_mapping(mapping)
+    log.info("static mapping removed", website=website.canonical_name, revision=website.revision)
+    _deploy(website)
 
 
 def bring(website: Website) -> None:

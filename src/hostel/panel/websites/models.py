@@ -13,6 +13,8 @@ from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import TooManyWebsites
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
+from hostel.wire.static_files import StaticMapping as WireMapping
+from hostel.wire.static_files import check_mappings
 from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
 
@@ -165,6 +167,43 @@ class Website(models.Model):
             record(self.owner, Deed.ENVIRONMENT_CHANGE, self.domain_name, words)
         return True
 
+    def add_mapping(self, *, url: str, path: str) -> "StaticMapping":
+        """A static mapping after those that there are. Raises InvalidMapping where they are too many, or DoesNotExist
+        where the website was deleted meanwhile.
+        """
+        with transaction.atomic():
+            self.advance()
+            mapping = self.static_files.create(url=url, path=path)
+            check_mappings(self.mappings, username=self.owner.username)
+            self._record_mapping(mapping, "added")
+        return mapping
+
+    def change_mapping(self, mapping: "StaticMapping", wanted: Mapping[str, str]) -> bool:
+        """Returns False where nothing differs. Raises DoesNotExist where one of the two was deleted meanwhile."""
+        different = {name: value for name, value in wanted.items() if value != getattr(mapping, name)}
+        if not different:
+            return False
+        with transaction.atomic():
+            self.advance()
+            if not self.static_files.filter(pk=mapping.pk).update(**different):
+                raise StaticMapping.DoesNotExist
+            self._record_mapping(mapping, "changed")
+        mapping.refresh_from_db()
+        return True
+
+    def remove_mapping(self, mapping: "StaticMapping") -> None:
+        with transaction.atomic():
+            self.advance()
+            self._record_mapping(mapping, "removed")
+            mapping.delete()
+
+    def _record_mapping(self, mapping: "StaticMapping", what: str) -> None:
+        record(self.owner, Deed.STATIC_FILES_CHANGE, self.domain_name, {"id": mapping.pk, "what": what})
+
+    @property
+    def mappings(self) -> tuple[WireMapping, ...]:
+        return tuple(WireMapping(url=each.url, path=each.path) for each in self.static_files.all())
+
     @property
     def variables(self) -> dict[str, Variable]:
         return {name: Variable(**fields) for name, fields in self.environment.items()}
@@ -208,6 +247,7 @@ class Website(models.Model):
             command=self.command,
             environment={name: variable.value for name, variable in self.variables.items()},
             domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
+            static_files=self.mappings,
             limits=self.owner.plan.site(),
             traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
@@ -236,3 +276,17 @@ class Website(models.Model):
     def logfiles(self) -> dict[str, str]:
         """Where the owner finds the logs, in a console."""
         return {kind: f"/var/log/{self.domain_name}.{kind}.log" for kind in ("access", "error", "server")}
+
+
+class StaticMapping(models.Model):
+    """An address of a website that is answered with files; of several the one that was made first counts."""
+
+    website = models.ForeignKey(Website, on_delete=models.CASCADE, related_name="static_files")
+    url = models.TextField()
+    path = models.TextField()
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.url} -> {self.path}"
