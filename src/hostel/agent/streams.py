@@ -16,7 +16,7 @@ from hostel.wire.files import write_atomically
 from hostel.wire.streams import PIPE_BYTES, LoggerAnswer, LoggerRequest, LoggerVerb, Streams
 from hostel.wire.website import RunId
 
-_DEADLINE_S = 5.0
+_DEADLINE_S, _IMPATIENT_S = 5.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,15 @@ def remove_streams(directory: Path, run: RunId) -> None:
 
 
 class Logger:
-    """Asks the logger for things. Without a logger, runs go on: it finds their FIFOs when it starts."""
+    """Asks the logger for things. Without a logger, runs go on: it finds their FIFOs when it starts.
+
+    A stopped one takes requests, and answers when it goes on. Once it has let one run out of time, it is not waited for
+    that long again until it has answered: starts and restarts would be slow for its sake.
+    """
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
+        self._deadline_s = _DEADLINE_S
 
     async def open(self, run: RunId) -> None:
         await self._ask(LoggerVerb.OPEN, run)
@@ -89,13 +94,18 @@ class Logger:
     async def _ask(self, verb: LoggerVerb, run: RunId) -> LoggerAnswer | None:
         request = json.dumps(to_jsonable(LoggerRequest(verb=verb, run=run))).encode() + b"\n"
         try:
-            async with asyncio.timeout(_DEADLINE_S):
+            async with asyncio.timeout(self._deadline_s):
                 reader, writer = await asyncio.open_unix_connection(self._socket, limit=1 << 20)
                 try:
                     writer.write(request)
                     failpoint.reach("streams.asked")
-                    return parse(LoggerAnswer, json.loads(await reader.readline()))
+                    answer = parse(LoggerAnswer, json.loads(await reader.readline()))
                 finally:
                     writer.close()
-        except (OSError, TimeoutError, ValueError, MalformedMessage):
+        except TimeoutError:
+            self._deadline_s = _IMPATIENT_S
             return None
+        except (OSError, ValueError, MalformedMessage):
+            return None
+        self._deadline_s = _DEADLINE_S
+        return answer
