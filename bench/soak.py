@@ -3,6 +3,7 @@
 reloads    50 reloads of each server at most half a second apart under a constant load that never retries
 stopped    the agent stopped by SIGSTOP while 1,000 requests a second are answered and logged
 adoption   100 live sandboxes, the agent killed: from the start of the next one to the last adopted run
+master     nginx's master killed: for how long connections are refused
 schedules  random schedules of kill -9 and SIGSTOP at the fail-points of agent, runc, logger and publication
 
 Each part writes its figures and the machine into results/soak.json and leaves the other parts' alone.
@@ -10,15 +11,18 @@ Each part writes its figures and the machine into results/soak.json and leaves t
 
 import argparse
 import asyncio
+import contextlib
 import gzip
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -48,6 +52,8 @@ STOPPED_S = 300.0
 TENANTS, SITES_EACH = 20, 5
 KILLS = 5
 ADOPTION_AIM_S = 2.0
+STABLE_S = 62.0
+MASTER_AIM_S = 1.0
 SCHEDULE_SETTINGS = "[limits]\nstart_deadline_s = 12.0\n[panel]\nlogins_per_minute = 1000"
 
 console = Console()
@@ -306,6 +312,52 @@ def import_profile() -> str:
     return "\n".join(f"{int(row[1]) / 1000:8.0f} ms {row[2].strip()}" for row in rows[:25])
 
 
+# -- master
+
+
+def soak_master(options: Options) -> Outcome:
+    """The first death follows a minute of life, as most will; the others come early and wait for the back-off."""
+    with running() as platform:
+        time.sleep(0 if options.is_quick else STABLE_S)
+        refused_s = []
+        for _ in range(KILLS):
+            before = platform.part_pid("edge")
+            with watching_port(platform.http_port) as gaps:
+                os.kill(before, signal.SIGKILL)
+                while platform.part_pid("edge") in (0, before) or not platform.is_up():
+                    time.sleep(0.01)
+            refused_s.append(round(max(gaps), 3))
+    table = Table("nginx's master killed", "connections refused for", "aim")
+    table.add_row(f"{KILLS} times", ", ".join(f"{seconds:.2f}" for seconds in refused_s) + " s", f"{MASTER_AIM_S:g} s")
+    console.print(table)
+    late = refused_s[0] > MASTER_AIM_S
+    return Outcome({"refused_s": refused_s}, [f"connections were refused for {refused_s[0]:.2f} s"] if late else [])
+
+
+@contextmanager
+def watching_port(port: int) -> Iterator[list[float]]:
+    """Connects all the time; what it yields are the seconds between one success and the next, filled until the end."""
+    gaps: list[float] = [0.0]
+    is_over = threading.Event()
+
+    def watch() -> None:
+        last = time.monotonic()
+        while not is_over.is_set():
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                gaps.append(time.monotonic() - last)
+                last = time.monotonic()
+            time.sleep(0.002)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield gaps
+    finally:
+        is_over.set()
+        watcher.join()
+
+
 # -- schedules
 
 
@@ -382,6 +434,7 @@ PARTS: dict[str, Callable[[Options], Outcome]] = {
     "reloads": soak_reloads,
     "stopped": soak_stopped_agent,
     "adoption": soak_adoption,
+    "master": soak_master,
     "schedules": soak_schedules,
 }
 

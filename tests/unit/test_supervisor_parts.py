@@ -9,12 +9,12 @@ from hostel.supervisor.part import Part, StopStep, find_part, names_root
 from hostel.wire.paths import Paths
 
 
-def test_back_off_doubles_from_a_fifth_of_a_second_to_ten_and_starts_over_after_a_minute():
+def test_back_off_doubles_from_a_fifth_of_a_second_to_ten_and_is_none_after_a_minute_of_life():
     waits = [0.0]
     for _ in range(8):
         waits.append(next_back_off_s(waits[-1], lived_s=1.0))
     assert waits[1:] == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0]
-    assert next_back_off_s(10.0, lived_s=60.0) == 0.2
+    assert next_back_off_s(10.0, lived_s=60.0) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,13 @@ _LOGS_EVERY_S = 5.0
 
 
 def next_back_off_s(previous_s: float, lived_s: float) -> float:
-    """How long to wait before the next start, of a part that lived `lived_s` after a wait of `previous_s`."""
-    if previous_s == 0.0 or lived_s >= _STABLE_S:
-        return _BACK_OFF_FIRST_S
-    return min(2 * previous_s, _BACK_OFF_CAP_S)
+    """How long to wait before the next start, of a part that lived `lived_s` after a wait of `previous_s`.
+
+    Not at all after a long life: while nginx's master is away connections are refused.
+    """
+    if lived_s >= _STABLE_S:
+        return 0.0
+    return min(max(2 * previous_s, _BACK_OFF_FIRST_S), _BACK_OFF_CAP_S)
 
 
 @dataclass(slots=True)
@@ -207,8 +210,8 @@ class Supervisor:
             self._has_failed = self._is_stopping = True
             return
         self._back_off(seat, lived_s)
-        log = self._log_path(seat.part)
-        say(f"The {seat.part.name} {describe_end(status)}; starting it again in {seat.back_off_s:g} s. See {log}")
+        when = f"in {seat.back_off_s:g} s" if seat.back_off_s else "at once"
+        say(f"The {seat.part.name} {describe_end(status)}; starting it again {when}. See {self._log_path(seat.part)}")
 
     def _is_serving(self) -> bool:
         """Whether stopping everything would take something away from visitors."""
