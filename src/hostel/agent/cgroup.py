@@ -181,12 +181,8 @@ def remove(path: str) -> bool:
 
 def oom_kills(path: str) -> int:
     """How many processes of `path` the out-of-memory killer took (v1 memory.oom_control, v2 memory.events)."""
-    name = ("", "memory.events") if is_unified() else ("memory", "memory.oom_control")
-    try:
-        lines = (_directory(name[0], path) / name[1]).read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    controller, name = ("", "memory.events") if is_unified() else ("memory", "memory.oom_control")
+    return _stat(_directory(controller, path) / name, "oom_kill")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,11 +238,7 @@ def _stat(file: Path, key: str) -> int:
 
 def fork_refusals(path: str) -> int:
     """How often the kernel refused the processes of `path` another process or thread (`pids.events`)."""
-    try:
-        lines = (_directory("" if is_unified() else "pids", path) / "pids.events").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("max "))
+    return _stat(_directory("" if is_unified() else "pids", path) / "pids.events", "max")
 
 
 def unreaped(path: str, *, least: int = 0) -> int:

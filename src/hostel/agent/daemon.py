@@ -60,23 +60,16 @@ class Daemon:
 
     async def end(self) -> None:
         """Instead of `serve`: end every sandbox that an agent which was killed has left. Idempotent."""
-        self._config = read_config(self._paths.config_file)
-        ensure_directories(self._paths, edge_gid=edge_gid())
-        self._lock = await _lock(self._paths.agent_for_root / "lock")
-        installation = await self._ensure_installation()
-        await end_everything(self._paths, installation)
+        await end_everything(self._paths, await self._take_over())
 
     async def startup(self) -> None:
         kernel.become_subreaper()
-        self._config = read_config(self._paths.config_file)
-        ensure_directories(self._paths, edge_gid=edge_gid())
-        self._lock = await _lock(self._paths.agent_for_root / "lock")
-        installation = await self._ensure_installation()
+        installation = await self._take_over()
         ensure_certificates(self._paths.certificates, self._config, installation=installation.id)
         self._secret = write_agent_secret(self._paths, installation)
         self._edge = Edge(self._paths)
         own_ca = (self._paths.certificates / f"{CA}.pem").read_bytes()
-        self._node = await Node.start(self._paths, self._config, self._edge, own_ca)
+        self._node = await Node.start(self._paths, self._config, installation, self._edge, own_ca)
         panel_uid = installation.uid(PANEL_NUMBER)
         self._listen("panel", self._paths.agent_for_panel, api.panel_app(self._node), owner=(panel_uid, panel_uid))
         self._listen("edge", self._paths.agent_for_edge, api.edge_app(self._node), owner=(0, edge_gid()))
@@ -91,9 +84,13 @@ class Daemon:
         self._keep("renew certificates", lambda: self._renew(installation.id))
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)
 
-    async def _ensure_installation(self) -> Installation:
-        """In a thread: what gone installations have left is removed by netlink, which wants a loop of its own."""
+    async def _take_over(self) -> Installation:
+        """Be the one agent of this root."""
+        self._config = read_config(self._paths.config_file)
+        ensure_directories(self._paths, edge_gid=edge_gid())
+        self._lock = await _lock(self._paths.agent_for_root / "lock")
         pool = self._config.network.pool
+        # In a thread: what gone installations have left is removed by netlink, which wants a loop of its own.
         return await asyncio.to_thread(ensure_installation, self._paths, pool=pool, remove_leftovers=remove_leftovers)
 
     async def main_loop(self) -> None:

@@ -25,7 +25,7 @@ from hostel.agent.doors import Doors
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
 from hostel.agent.image import build_image
-from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, ensure_installation, take_number
+from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, take_number
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.launch import Launcher
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
@@ -111,9 +111,8 @@ class Node:
         self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
 
     @classmethod
-    async def start(cls, paths: Paths, config: Config, edge: Edge, own_ca: bytes) -> "Node":
+    async def start(cls, paths: Paths, config: Config, installation: Installation, edge: Edge, own_ca: bytes) -> "Node":
         """Build or find everything on this machine, adopt what runs, remove what was left over."""
-        installation = ensure_installation(paths, pool=config.network.pool)
         cgroup.ensure_tenants_root(installation.cgroups[0])
         hosts = dict.fromkeys(dict.fromkeys((config.panel_host, config.sites.domain)), installation.gateway)
         image = build_image(

@@ -117,12 +117,10 @@ class Sandbox:
     def note_limits(self) -> None:
         """Tell the owner, in the error log, what the kernel did to the run since the last look."""
         before, self.noted = self.noted, self.count_bites()
-        if self.output is None:
-            return
         if self.noted[0] > before[0]:
-            self.output.note("out of memory: the kernel ended a process (limits `site_memory_mb` and `memory_mb`)")
+            self.say("out of memory: the kernel ended a process (limits `site_memory_mb` and `memory_mb`)")
         if self.noted[1] > before[1]:
-            self.output.note("too many processes: the kernel refused one (limits `site_pids` and `pids`)")
+            self.say("too many processes: the kernel refused one (limits `site_pids` and `pids`)")
 
     def say(self, line: str) -> None:
         """A line of the platform's own in the error log, for the owner of the website."""

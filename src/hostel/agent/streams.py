@@ -14,7 +14,7 @@ from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.streams import PIPE_BYTES, LoggerAnswer, LoggerRequest, LoggerVerb, Streams
-from hostel.wire.website import RunId
+from hostel.wire.website import MIB, RunId
 
 _DEADLINE_S, _IMPATIENT_S = 5.0, 0.5
 
@@ -95,7 +95,7 @@ class Logger:
         request = json.dumps(to_jsonable(LoggerRequest(verb=verb, run=run))).encode() + b"\n"
         try:
             async with asyncio.timeout(self._deadline_s):
-                reader, writer = await asyncio.open_unix_connection(self._socket, limit=1 << 20)
+                reader, writer = await asyncio.open_unix_connection(self._socket, limit=MIB)
                 try:
                     writer.write(request)
                     failpoint.reach("streams.asked")

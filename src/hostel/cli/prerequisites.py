@@ -20,6 +20,7 @@ from hostel.cli.ports import find_holders, is_own_nginx, is_taken, try_to_listen
 from hostel.wire.config import Config
 from hostel.wire.paths import Paths
 from hostel.wire.suffixes import is_private_name, is_public_suffix, share_cookies
+from hostel.wire.website import MIB
 
 SOCKET_PATH_LIMIT_BYTES = 107  # unix(7): sun_path without its final NUL
 LONGEST_SOCKET = "65535/" + "r" * 14 + "/app.sock"  # <tenant number>/<run>/app.sock below paths.sockets
@@ -28,7 +29,6 @@ NOSYMFOLLOW_KERNEL = (5, 10)
 EDGE_USER = "www-data"
 PROBE_DEADLINE_S = 10
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MIB = 1 << 20
 
 
 class Status(StrEnum):

@@ -18,10 +18,11 @@ from hostel.cli.command import DEFAULT_ROOT, Command, JsonOption, RootOption, sa
 from hostel.cli.website import console
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantUsage, TenantUsages
+from hostel.wire.website import MIB
 
 FIRST_LOOK_S = 1.0  # rates need two looks
 EVERY_S = 2.0
-MIB = 1 << 20
+
 
 app = typer.Typer()
 

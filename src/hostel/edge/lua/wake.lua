@@ -1,5 +1,6 @@
 -- Tells the agent that somebody waits for a website: one message for each site at a time, repeated while it waits.
 local clock = require "hostel.clock"
+local complain = require "hostel.complain"
 local tell_agent = require "hostel.tell_agent"
 
 local wakes = ngx.shared.wakes
@@ -7,7 +8,6 @@ local wakes = ngx.shared.wakes
 local UNDERWAY_S = 5       -- as long as the agent may take to answer (tell_agent.lua)
 local AGAIN_S = 2          -- the agent has heard: remind it this much later, should the site still be held
 local AGAIN_UNHEARD_S = 0.25
-local COMPLAIN_EVERY_S = 10
 
 local function wake(premature, domain)
     if premature then
@@ -16,8 +16,8 @@ local function wake(premature, domain)
     local ok, err = tell_agent("/wake/" .. domain)
     local again_s = ok and AGAIN_S or AGAIN_UNHEARD_S
     wakes:set(domain, clock() + again_s, again_s)
-    if not ok and wakes:add("complained", true, COMPLAIN_EVERY_S) then
-        ngx.log(ngx.ERR, "the agent was not told to wake ", domain, ", will try again: ", err)
+    if not ok then
+        complain("the agent was not told of a visitor and will be again", domain, ": ", err)
     end
 end
 
@@ -44,6 +44,6 @@ return function(domain)
     local ok, err = ngx.timer.at(0, wake, domain)
     if not ok then
         wakes:delete(domain)
-        ngx.log(ngx.ERR, "no timer for a wake: ", err)
+        complain("no timer for a wake", err)
     end
 end
