@@ -144,10 +144,13 @@ def differences(platform: Platform, shown: dict[str, dict[str, object]], users: 
         record, route = platform.paths.websites / f"{domain}.json", platform.paths.routes / f"{domain}.json"
         row = shown.get(domain)
         living = [run for run in runs if run.get("website") == domain]
-        state = json.loads(route.read_text())["state"] if route.exists() else "deleted"
+        told = json.loads(route.read_text()) if route.exists() else {"state": "deleted", "run": None}
+        state = told["state"]
         wanted = "deleted" if row is None else "running" if row["enabled"] else "disabled"
         if (row is not None) != record.exists() or state != wanted or len(living) != (wanted == "running"):
             found.append(f"{domain}: wanted {wanted}, route {state}, {len(living)} runs, record {record.exists()}")
+        if state == "running" and told["run"] not in {run["run"] for run in living}:
+            found.append(f"{domain}: visitors are sent to {told['run']}, which does not run")
         found += [f"{domain}: a run of {run['tenant']}" for run in living if row and run["tenant"] != row["user"]]
     return found
 
