@@ -54,6 +54,7 @@ from hostel.wire.errors import (
     WebsiteDisabled,
 )
 from hostel.wire.files import remove_temporaries, write_atomically
+from hostel.wire.http_users import check_http_users
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
@@ -251,6 +252,7 @@ class Node:
         check_command(spec.command)
         check_environment(spec.environment)
         self._check_names(domain, spec)
+        check_http_users(spec.http_users)
         check_mappings(spec.static_files, username=spec.tenant)
         _check_limits(spec.limits)
         _check_times(spec)

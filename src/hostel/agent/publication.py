@@ -68,6 +68,7 @@ class Publication:
             max_held=spec.traffic.held,
             max_websockets=spec.traffic.websockets,
             static_files=tuple(_as_edge_finds_it(mapping, tenant) for mapping in spec.static_files),
+            http_users=spec.http_users,
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,
             force_https=spec.force_https,

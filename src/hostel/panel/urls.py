@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import domains, environment, files, logs, static_files, status, tokens
+from hostel.panel.api import domains, environment, files, http_users, logs, static_files, status, tokens
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -29,6 +29,8 @@ urlpatterns = [
     path(_WEBSITES + "<str:domain_name>/environment/", environment.Environment.as_view(), name="environment"),
     path(_WEBSITES + "<str:domain_name>/environment/import/", environment.Import.as_view(), name="environment_import"),
     path(_WEBSITES + "<str:domain_name>/environment/<str:name>/", environment.One.as_view(), name="variable"),
+    path(_WEBSITES + "<str:domain_name>/http_users/", http_users.HttpUsers.as_view(), name="http_users"),
+    path(_WEBSITES + "<str:domain_name>/http_users/<str:name>/", http_users.One.as_view(), name="http_user"),
     path(_WEBSITES + "<str:domain_name>/static_files/", static_files.StaticFiles.as_view(), name="static_files"),
     path(
         _WEBSITES + "<str:domain_name>/static_files/<int:mapping_id>/", static_files.One.as_view(), name="static_file"

@@ -1,6 +1,7 @@
 """The route record: all that the edge knows of one host name. Written by `edge/publish.py`, read by Lua."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hostel.wire.static_files import StaticMapping
@@ -36,6 +37,7 @@ class RouteRecord:
     max_held: int = 100
     max_websockets: int = 2048
     static_files: tuple[StaticMapping, ...] = ()  # paths as the edge finds them
+    http_users: Mapping[str, str] = field(default_factory=dict)  # hashes of sha512-crypt; {}: no password
     # WebSockets of the run before were closed at `spread_from` (seconds since 1970): until `spread_s` later each new
     # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
     spread_from: float = 0.0

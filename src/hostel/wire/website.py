@@ -76,6 +76,7 @@ class WebsiteSpec:
     reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
     environment: Mapping[str, str] = field(default_factory=dict)  # of the next run; see wire/environment.py
     static_files: tuple[StaticMapping, ...] = ()  # paths as the tenant sees them
+    http_users: Mapping[str, str] = field(default_factory=dict)  # hashes; {}: no password. See wire/http_users.py
     expose_token: bool = False  # API_TOKEN in the site's environment
     start_deadline_s: float = 60.0
     drain_s: float = 30.0  # how long plain requests of the old run may still take after a switch

@@ -4,6 +4,7 @@ local certificates = require "hostel.certificates"
 local complain = require "hostel.complain"
 local files = require "hostel.files"
 local pages = require "hostel.pages"
+local password = require "hostel.password"
 local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 local traffic = require "hostel.traffic"
@@ -51,6 +52,9 @@ local function access(is_https)
     end
     if is_https and entry.hsts_s and entry.hsts_s > 0 then
         var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
+    end
+    if entry.users then
+        password.check(entry)
     end
     if entry.mappings and entry.mappings[1] then
         files.serve(entry)

@@ -15,6 +15,13 @@ local function read_file(path)
     return text
 end
 
+local function make_secret()
+    local file = assert(io.open("/dev/urandom", "rb"))
+    local secret = assert(file:read(20))
+    file:close()
+    return secret
+end
+
 local function load_certificates(directory, index_path)
     local certificates = require "hostel.certificates"
     local index = assert(cjson.decode(assert(read_file(index_path))))
@@ -35,6 +42,7 @@ return function(options)
     settings.routes = options.routes
     settings.pages = options.pages
     settings.agent_socket = options.agent_socket
+    settings.secret = make_secret()
     settings.shared_suffix = options.shared_suffix
 
     local state = ngx.shared.edge_state

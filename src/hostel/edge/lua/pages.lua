@@ -8,6 +8,7 @@ local ALL = "all" -- no host name: those have a dot
 
 local ANSWERS = {
     bad_request = { status = 400, page = "bad-request" },
+    password_required = { status = 401, page = "password" },
     file_forbidden = { status = 403, page = "forbidden" },
     no_such_file = { status = 404, page = "no-such-file" },
     unknown_website = { status = 404, page = "coming-soon" },
@@ -17,6 +18,7 @@ local ANSWERS = {
     address_too_long = { status = 414, page = "address-too-long" },
     no_such_range = { status = 416, page = "bad-request" },
     misdirected = { status = 421, page = "misdirected" },
+    too_many_guesses = { status = 429, page = "too-many", retry_after_s = 60 },
     too_many_connections = { status = 429, page = "too-many", retry_after_s = 5 },
     headers_too_large = { status = 431, page = "headers-too-large" },
     fault = { status = 500, page = "something-went-wrong" },

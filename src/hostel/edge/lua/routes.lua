@@ -8,6 +8,7 @@ local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local files = require "hostel.files"
+local password = require "hostel.password"
 local reconnects = require "hostel.reconnects"
 local settings = require "hostel.settings"
 
@@ -111,6 +112,10 @@ function _M.decode(raw)
     record.mappings = compile_mappings(record.static_files)
     if not record.mappings then
         return nil, "bad value of static_files"
+    end
+    record.users = password.compile(record.http_users, record.website)
+    if record.users == false then
+        return nil, "bad value of http_users"
     end
     record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)

@@ -3,5 +3,6 @@ return {
     routes = "",       -- directory of the route records
     pages = "",        -- directory of the rendered pages
     agent_socket = "", -- where the agent takes wakes
+    secret = "",       -- keys what this nginx alone remembers
     shared_suffix = "", -- names that end so share cookies in browsers; "" where the sites domain is a public suffix
 }

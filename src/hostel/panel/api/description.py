@@ -13,7 +13,8 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | --- | --- |
 | 400 | `required`, `blank`, `null`, `invalid`, `invalid_choice`, `min_value`, `max_value`, `max_string_length` |
 | 400 | `null_characters_not_allowed`, `surrogate_characters_not_allowed` |
-| 400 | `invalid_name`, `invalid_mapping`, `domain_exists`, `token_exists`, `immutable`, `parse_error`, `bad_request` |
+| 400 | `invalid_mapping`, `invalid_http_user` |
+| 400 | `invalid_name`, `domain_exists`, `token_exists`, `immutable`, `parse_error`, `bad_request` |
 | 401 | `not_authenticated`, `authentication_failed`, `invalid_token`, `token_expired`, `account_suspended` |
 | 403 | `permission_denied` (any account but your own, whether it exists or not), `https_required` |
 | 403 | `scope_missing` (of a named token: the sentence says which scope it lacks), `limit_tokens` |

@@ -1,4 +1,4 @@
-"""What the OpenAPI description says of what the edge does for a website by itself: static files."""
+"""What the OpenAPI description says of what the edge does for a website by itself: static files, passwords."""
 
 from typing import Any
 
@@ -67,4 +67,50 @@ delete_mapping = extend_schema(
     summary="Remove a static mapping",
     responses={204: OpenApiResponse(description="Removed"), **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_MAPPING,
+)
+
+_USER = OpenApiParameter("name", str, OpenApiParameter.PATH, description="The visitor's user name.")
+_HTTP_USER = {"username": "guest"}
+_SHOWN_USER = OpenApiResponse(shapes.HttpUserShown, examples=[OpenApiExample("A user", value=_HTTP_USER)])
+_WRONG_USER = invalid({"username": ["A user name has 1 to 64 bytes, no colon and no slash."]})
+_OF_USERS: dict[str, Any] = {"tags": ["password"], "parameters": [USERNAME, DOMAIN]}
+_OF_USER: dict[str, Any] = {"tags": ["password"], "parameters": [USERNAME, DOMAIN, _USER]}
+
+list_http_users = extend_schema(
+    operation_id="http_users_list",
+    summary="List who has a password for a website; nobody: it asks for none",
+    responses={200: shapes.HttpUserShown(many=True), **REFUSALS, **NOT_FOUND},
+    **_OF_USERS,
+)
+
+create_http_user = extend_schema(
+    operation_id="http_users_create",
+    summary="Give a visitor a name and a password",
+    description="From the first one on, the website asks all visitors for one, at once and without a reload.",
+    request=shapes.HttpUserCreation,
+    examples=[OpenApiExample("A user", value={"username": "guest", "password": "correct horse"}, request_only=True)],
+    responses={200: _SHOWN_USER, 201: _SHOWN_USER, **_WRONG_USER, **REFUSALS, **NOT_FOUND, **NOT_STORED},
+    **_OF_USERS,
+)
+
+get_http_user = extend_schema(
+    operation_id="http_users_get",
+    summary="Show a user",
+    responses={200: _SHOWN_USER, **REFUSALS, **NOT_FOUND},
+    **_OF_USER,
+)
+
+put_http_user = extend_schema(
+    operation_id="http_users_put",
+    summary="Give a user another password",
+    request=shapes.HttpUserChange,
+    responses={200: _SHOWN_USER, 201: _SHOWN_USER, **_WRONG_USER, **REFUSALS, **NOT_FOUND, **NOT_STORED},
+    **_OF_USER,
+)
+
+delete_http_user = extend_schema(
+    operation_id="http_users_delete",
+    summary="Remove a user; with the last one, the website asks for no password",
+    responses={204: OpenApiResponse(description="Removed"), **REFUSALS, **NOT_FOUND, **NOT_STORED},
+    **_OF_USER,
 )

@@ -1,4 +1,4 @@
-"""Shapes of what the edge does for a website by itself: static mappings."""
+"""Shapes of what the edge does for a website by itself: static mappings, passwords."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from hostel.panel.accounts.models import User
+from hostel.wire.http_users import InvalidHttpUser, check_http_password, check_http_username
 from hostel.wire.static_files import InvalidMapping, check_path, check_url
 
 
@@ -20,11 +21,11 @@ class MappingChange(serializers.Serializer[Any]):
     )
 
     def validate_url(self, url: str) -> str:
-        return _checked_mapping(lambda: check_url(url))
+        return _checked(lambda: check_url(url))
 
     def validate_path(self, path: str) -> str:
         owner: User = self.context["owner"]
-        return _checked_mapping(lambda: check_path(path, username=owner.username))
+        return _checked(lambda: check_path(path, username=owner.username))
 
 
 class MappingRequest(MappingChange):
@@ -40,8 +41,31 @@ class MappingShown(serializers.Serializer[Any]):
     path = serializers.CharField()
 
 
-def _checked_mapping(check: Callable[[], str]) -> str:
+def _checked(check: Callable[[], str]) -> str:
+    """`wire`'s rule, its refusal in DRF's form."""
     try:
         return check()
-    except InvalidMapping as error:
+    except (InvalidMapping, InvalidHttpUser) as error:
         raise serializers.ValidationError(str(error), code=error.code) from error
+
+
+class HttpUserChange(serializers.Serializer[Any]):
+    password = serializers.CharField(trim_whitespace=False, help_text="Kept as a hash, and never shown.")
+
+    def validate_password(self, password: str) -> str:
+        return _checked(lambda: check_http_password(password))
+
+
+class HttpUserCreation(HttpUserChange):
+    username = serializers.CharField(trim_whitespace=False)
+
+    def validate_username(self, username: str) -> str:
+        return checked_http_username(username)
+
+
+class HttpUserShown(serializers.Serializer[Any]):
+    username = serializers.CharField()
+
+
+def checked_http_username(name: str) -> str:
+    return _checked(lambda: check_http_username(name))

@@ -64,6 +64,13 @@ def change_environment(website: Website, changes: Mapping[str, Variable | None])
         _deploy(website)
 
 
+def change_http_users(website: Website, changes: Mapping[str, str | None]) -> None:
+    """Who may visit from now on. Raises InvalidHttpUser or DoesNotExist."""
+    website.change_http_users(changes)
+    log.info("http users changed", website=website.canonical_name, revision=website.revision)
+    _deploy(website)
+
+
 def add_mapping(website: Website, *, url: str, path: str) -> StaticMapping:
     """A static mapping, in force when this returns. Raises InvalidMapping or DoesNotExist."""
     mapping = website.add_mapping(url=url, path=path)

@@ -12,6 +12,7 @@ from hostel.panel.domains.models import Domain, DomainExists, HeldDomain, is_cus
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import TooManyWebsites
+from hostel.wire.http_users import check_http_users
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.static_files import StaticMapping as WireMapping
 from hostel.wire.static_files import check_mappings
@@ -118,6 +119,8 @@ class Website(models.Model):
 
     environment = models.JSONField(default=dict, db_default={})  # name: {"value": ..., "is_secret": ...}
 
+    http_users = models.JSONField(default=dict, db_default={})  # name: hash
+
     objects = WebsiteQuerySet.as_manager()
 
     class Meta:
@@ -166,6 +169,18 @@ class Website(models.Model):
             words = {name: "removed" if variable is None else "set" for name, variable in sorted(changes.items())}
             record(self.owner, Deed.ENVIRONMENT_CHANGE, self.domain_name, words)
         return True
+
+    def change_http_users(self, changes: Mapping[str, str | None]) -> None:
+        """Set hashes of passwords by name; None removes one. Raises InvalidHttpUser or DoesNotExist."""
+        with transaction.atomic():
+            self.refresh_from_db(fields=["http_users", "revision"])
+            users = {**self.http_users, **changes}
+            self.http_users = {name: hash_ for name, hash_ in sorted(users.items()) if hash_ is not None}
+            check_http_users(self.http_users)
+            self.revision = advance().revision
+            self.save(update_fields=["http_users", "revision"])
+            words = {name: "removed" if hash_ is None else "set" for name, hash_ in sorted(changes.items())}
+            record(self.owner, Deed.HTTP_USERS_CHANGE, self.domain_name, words)
 
     def add_mapping(self, *, url: str, path: str) -> "StaticMapping":
         """A static mapping after those that there are. Raises InvalidMapping where they are too many, or DoesNotExist
@@ -248,6 +263,7 @@ class Website(models.Model):
             environment={name: variable.value for name, variable in self.variables.items()},
             domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
             static_files=self.mappings,
+            http_users=self.http_users,
             limits=self.owner.plan.site(),
             traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
