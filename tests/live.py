@@ -54,6 +54,10 @@ class Platform:
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
+    def add_settings(self, settings: str) -> None:
+        """Before it is up for the first time: more of hostel.toml, which may name its ports."""
+        self._settings += settings
+
     # -- life
 
     def up(self) -> None:

@@ -1,14 +1,9 @@
 """Further domains on a whole platform: proof from a real DNS, one website at many names, and nothing left of one."""
 
-import contextlib
-import signal
-import socket
-import time
-
 import httpx
 
-from certificate_fixtures import FakeDns
-from live import Platform, User, answering, send_signal
+from certificate_fixtures import FakeDns, kill_agent
+from live import Platform, User, answering
 
 
 def get(platform: Platform, host: str, path: str = "/") -> httpx.Response:
@@ -82,21 +77,3 @@ def test_the_agent_and_nginx_killed_the_domains_are_there_again(
         assert get(certified, name).status_code == 200
         certified.delete(dora, label)
         assert get(certified, name).status_code == 404
-
-
-def kill_agent(platform: Platform) -> None:
-    """And wait for the next one."""
-    before = platform.part_pid("agent")
-    send_signal(before, signal.SIGKILL)
-    give_up = time.monotonic() + 30
-    while platform.part_pid("agent") in (0, before) or not agent_answers(platform):
-        assert time.monotonic() < give_up, "no agent came back"
-        time.sleep(0.05)
-
-
-def agent_answers(platform: Platform) -> bool:
-    with socket.socket(socket.AF_UNIX) as client, contextlib.suppress(OSError):
-        client.connect(str(platform.paths.agent_for_root / "agent.sock"))
-        client.sendall(b"GET /health HTTP/1.0\r\n\r\n")
-        return client.recv(64).startswith(b"HTTP/1.1 200")
-    return False

@@ -1,10 +1,20 @@
-"""Group H, domains of users' own: H4. The challenge path, H6, is tried in tests/contract/test_edge_domains.py."""
+"""Group H, domains of users' own and their certificates: H4, and what a certificate must not do to neighbours.
+
+The challenge path, H6, is tried in tests/contract/test_edge_domains.py, H7 in tests/integration/test_acme.py.
+"""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from edge_fixtures import make_certificate
 
-from certificate_fixtures import FakeDns
-from live import Platform, User, answering
+from certificate_fixtures import FakeDns, give_domain, served_certificate
+from live import Platform, User, answering, send_signal
 
 NAME = "bank.example"
 SPELLINGS = (NAME, NAME.upper(), "Bank.Example", "\uff42\uff41\uff4e\uff4b.example", f"{NAME}.", f" {NAME}")
@@ -76,3 +86,62 @@ def test_h4_the_agent_gives_no_domain_to_a_second_website_whatever_the_panel_say
     taken = certified.ask_agent("PUT", f"/websites/{site}?wait_s=5", spec)
     assert (taken.status_code, taken.json()["code"]) == (409, "domain_taken")
     assert shown_at(certified, name) == "dora"
+
+
+def test_h4_a_certificate_made_out_for_a_neighbour_too_is_served_for_its_own_domain_alone(
+    certified: Platform, dora: User, emil: User, sites: dict[str, str], fake_dns: FakeDns, tmp_path: Path
+) -> None:
+    """Anybody can make such a certificate; the edge must not go by its names. Also after a restart of nginx."""
+    name, victim = "mine.example", f"h4-dora.{certified.domain}"
+    path = give_domain(certified, emil, fake_dns, name, label="h4-emil")
+    make_certificate(
+        tmp_path, "wide", name, victim, f"*.{certified.domain}", f"www.{certified.domain}", "theirs.example"
+    )
+    sent = {"cert": (tmp_path / "wide.pem").read_text(), "private_key": (tmp_path / "wide.key").read_text()}
+    before = {
+        host: served_certificate(certified, host) for host in (victim, f"www.{certified.domain}", "theirs.example")
+    }
+    with certified.api(emil) as api:
+        assert api.post(path, json=sent).status_code == 200
+        wide = served_certificate(certified, name)
+        assert wide == x509.load_pem_x509_certificate(sent["cert"].encode()), "positive control"
+        restart_edge(certified)
+        assert served_certificate(certified, name) == wide
+        assert {host: served_certificate(certified, host) for host in before} == before
+        for other in ("h4-dora", "www"):
+            refused = api.post(f"domains/{other}.{certified.domain}/ssl/", json=sent)
+            assert refused.status_code == 404
+    with certified.api(dora) as api:
+        assert api.get(path).status_code == 404
+
+
+def test_h4_nobody_but_root_reads_a_key(
+    certified: Platform, dora: User, sites: dict[str, str], fake_dns: FakeDns, tmp_path: Path
+) -> None:
+    """Positive control: root finds them all."""
+    name = "keys.example"
+    path = give_domain(certified, dora, fake_dns, name, label="h4-dora")
+    make_certificate(tmp_path, "keys", name)
+    sent = {"cert": (tmp_path / "keys.pem").read_text(), "private_key": (tmp_path / "keys.key").read_text()}
+    with certified.api(dora) as api:
+        assert api.post(path, json=sent).status_code == 200
+    ordered = certified.paths.certificates / "orders.json"
+    looked_in = (certified.paths.state, certified.paths.run, certified.paths.log)
+    argv = ["grep", "-rlE", "--", "PRIVATE KEY", *(str(each) for each in looked_in)]
+    as_root = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.split()
+    assert {f"{certified.paths.certificates}/{file}" for file in (f"{name}.pem", "sites.key", "ca.key")} <= set(as_root)
+    account = certified.paths.certificates / "acme-account.json"
+    for file in [Path(found) for found in as_root] + [each for each in (ordered, account) if each.exists()]:
+        assert (file.stat().st_mode & 0o777, file.stat().st_uid) == (0o600, 0), file
+    worker = {"user": "www-data", "group": "www-data", "extra_groups": []}
+    found = subprocess.run(argv, capture_output=True, text=True, check=False, **worker)
+    assert found.stdout == ""
+
+
+def restart_edge(platform: Platform) -> None:
+    edge = platform.part_pid("edge")
+    send_signal(edge, signal.SIGKILL)
+    give_up = time.monotonic() + 30
+    while platform.part_pid("edge") in (0, edge) or not platform.is_up():
+        assert time.monotonic() < give_up, "no nginx came back"
+        time.sleep(0.05)

@@ -11,10 +11,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from hostel.agent import certificate_desk
 from hostel.agent.doctor import check_machine
 from hostel.agent.doors import DoorRequest
 from hostel.agent.node import Node
 from hostel.agent.usage import read_usage
+from hostel.wire.certificate import CertificateOrder, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
 from hostel.wire.names import canonical_domain
@@ -189,7 +191,23 @@ def _domain_routes(node: Node) -> list[Route]:
             )
         )
 
-    return [Route("/proof", proof, methods=["POST"])]
+    async def certificate(request: Request) -> Response:
+        domain, tenant = request.path_params["domain"], request.query_params.get("tenant", "")
+        if request.method == "DELETE":
+            await certificate_desk.delete(node, domain, tenant=tenant)
+            return JSONResponse({})
+        if request.method == "PUT":
+            sent = parse(CertificateUpload, await _json(request))
+            return _answer(await certificate_desk.upload(node, domain, sent))
+        if request.method == "POST":
+            asked = parse(CertificateOrder, await _json(request))
+            return _answer(await certificate_desk.order(node, domain, asked, wait_s=_wait_s(request)))
+        return _answer(certificate_desk.report(node, domain, tenant=tenant))
+
+    return [
+        Route("/proof", proof, methods=["POST"]),
+        Route("/certificates/{domain}", certificate, methods=["GET", "PUT", "POST", "DELETE"]),
+    ]
 
 
 def _app(*routes: Route) -> Starlette:

@@ -18,6 +18,8 @@ from pathlib import Path
 import structlog
 
 from hostel.agent import cgroup, network, sockets
+from hostel.agent.certificate_desk import find_authority
+from hostel.agent.challenges import Challenges
 from hostel.agent.commands import Commands
 from hostel.agent.disk import Disk
 from hostel.agent.dns import Dns
@@ -27,12 +29,14 @@ from hostel.agent.gates import Gates
 from hostel.agent.image import build_image
 from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, take_number
 from hostel.agent.interpreters import find_interpreters
+from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
 from hostel.agent.publication import Publication
 from hostel.agent.reconcile import ORPHAN_DRAIN_S
 from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.refused_files import explain_refusal
+from hostel.agent.renewal import Renewal
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
 from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
@@ -101,6 +105,14 @@ class Node:
         self.edge = parts.publication.edge
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.dns = Dns(config.domains.resolvers)
+        self.keyring = parts.keyring
+        self.renewal = Renewal(
+            parts.keyring,
+            find_authority(config, paths),
+            Challenges(paths.challenges, self.dns, http_port=config.listen.http_port),
+            ledger_file=paths.certificates / "orders.json",
+            still_belongs=self.has_domain,
+        )
         self.disk = Disk(paths.homes)
         self.commands = Commands(parts.launcher, parts.sandboxes, parts.gates, self.disk)
         self.doors = Doors(parts.launcher, parts.sandboxes, parts.gates)
@@ -131,6 +143,7 @@ class Node:
             launcher=launcher,
             sandboxes=sandboxes,
             publication=Publication(edge, config),
+            keyring=Keyring(paths.certificates, edge),
             names={},
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
             prepare=lambda spec, tenant: prepare(spec, tenant, launcher, sandboxes, newest=node.newest_version()),
@@ -300,6 +313,18 @@ class Node:
         if not website.spec.enabled:
             raise WebsiteDisabled
         return await self._settled(website, website.reload(), wait_s=wait_s)
+
+    # -- certificates of users' own domains
+
+    def has_domain(self, domain: str, tenant: str) -> bool:
+        """Whether a website of `tenant` has `domain`."""
+        website = self.websites.get(self._parts.names.get(domain, domain))
+        return (
+            website is not None
+            and website.spec.tenant == tenant != SYSTEM_TENANT
+            and not website.is_deleted
+            and domain in website.names
+        )
 
     def _check_names(self, domain: str, spec: WebsiteSpec) -> None:
         """Raises MalformedMessage, DomainTaken, or StillEnding where the website that had a name leaves it just now."""

@@ -23,6 +23,7 @@ from hostel.agent import cgroup, sockets
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit, describe_silence
 from hostel.agent.gates import Gates
+from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
 from hostel.agent.oci import OOM_SCORE
@@ -100,6 +101,7 @@ class Parts:
     sandboxes: Sandboxes
     gates: Gates
     publication: Publication
+    keyring: Keyring
     names: dict[str, str]  # canonical domain → the website that has it, by its own; until visitors are told otherwise
     start_slots: asyncio.Semaphore  # not more starts at once than the machine has room for
     prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
@@ -588,7 +590,7 @@ class Website:
 
     async def _remove(self) -> None:
         await self._publish(RouteState.DELETED)
-        self._release(self.names)
+        await self._release(self.names | set(self.record.names))
         failpoint.reach("website.remove.published")
         file = self._parts.paths.websites / f"{self.domain}.json"
         file.unlink(missing_ok=True)
@@ -767,14 +769,16 @@ class Website:
         self._is_route_told = True
         if gone:
             self._remember(replace(self.record, names=tuple(sorted(names))))
-            self._release(gone - self.names)
+            await self._release(gone - self.names)
 
     def _claim(self) -> None:
         for name in self.names | set(self.record.names):
             self._parts.names[name] = self.domain
 
-    def _release(self, names: Iterable[str]) -> None:
+    async def _release(self, names: Iterable[str]) -> None:
+        """Visitors meet nothing there any more: the names are free, and their certificates are nobody's."""
         for name in names:
+            await self._parts.keyring.drop(name)
             self._parts.names.pop(name, None)
 
     def _retry_in_s(self) -> float | None:

@@ -1,4 +1,7 @@
-"""Certificate files as the agent writes them (`<name>.pem`, `<name>.key`), and which host names each is good for."""
+"""Certificate files as the agent writes them, and which host names each is good for.
+
+`<name>.pem` and `<name>.key`; or, of a user's domain, both in `<domain>.pem`.
+"""
 
 import ipaddress
 from dataclasses import dataclass
@@ -14,19 +17,26 @@ AUTHORITY = "ca"
 class ServedCertificate:
     name: str
     names: tuple[str, ...]  # host names in lower case, `*.parent` among them
+    key_file: str  # below the same directory
 
 
 def find_certificates(directory: Path) -> list[ServedCertificate]:
     """All that can be served from `directory`; a file that cannot be read is left out, and nginx logs the rest."""
     found = []
     for chain in sorted(directory.glob("*.pem")):
-        if chain.stem == AUTHORITY or not chain.with_suffix(".key").exists():
+        if chain.stem == AUTHORITY:
+            continue
+        key = chain.with_suffix(".key")
+        if (
+            not key.exists()
+        ):  # a user's: chain and key in one file, and served for the one domain that it is named after
+            found.append(ServedCertificate(name=chain.stem, names=(chain.stem,), key_file=chain.name))
             continue
         try:
             names = host_names(chain.read_bytes())
         except ValueError:
             continue
-        found.append(ServedCertificate(name=chain.stem, names=names))
+        found.append(ServedCertificate(name=chain.stem, names=names, key_file=key.name))
     return found
 
 

@@ -9,6 +9,7 @@ agent publishes for one domain at a time, so: at any later publication of that d
 not the newest serial on disk. Nothing removes it yet; it costs one block on disk and some 300 bytes in nginx.
 """
 
+import contextlib
 import errno
 import json
 from collections.abc import Mapping, Sequence
@@ -125,18 +126,25 @@ class Edge:
         answer = await self._ask("POST", "/arrivals", content=json.dumps({"domains": list(domains)}).encode())
         return {domain: int(count) for domain, count in answer.items()}
 
-    async def push_certificate(self, name: str) -> None:
+    async def push_certificate(self, name: str, *, only_for: str = "") -> None:
         """Serve the certificate in `<name>.pem` and `<name>.key` from the next handshake on.
 
+        With `only_for` it is served for that domain alone, whatever names it holds, and `<name>.pem` has the key too.
         Raises OSError or ValueError if the files cannot be read, EdgeUnreachable if nginx did not acknowledge.
         """
         chain = (self._paths.certificates / f"{name}.pem").read_bytes()
-        key = (self._paths.certificates / f"{name}.key").read_bytes()
-        message = {"name": name, "names": host_names(chain), "chain": chain.decode(), "key": key.decode()}
+        key = chain if only_for else (self._paths.certificates / f"{name}.key").read_bytes()
+        names = (only_for,) if only_for else host_names(chain)
+        message = {"name": name, "names": names, "chain": chain.decode(), "key": key.decode()}
         try:
             await self._ask("PUT", "/certificate", content=json.dumps(message).encode())
         except NobodyListens:
             log.debug("certificate on disk; no nginx to tell", name=name)
+
+    async def remove_certificate(self, name: str) -> None:
+        """Serve it no more. Idempotent; raises EdgeUnreachable if nginx did not acknowledge."""
+        with contextlib.suppress(NobodyListens):
+            await self._ask("DELETE", f"/certificate?name={quote(name)}")
 
     async def status(self, domain: str | None = None) -> EdgeStatus:
         """Of the edge; with `domain`, all but `version` and `routes_known` are of that website alone."""

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 from django.conf import settings
 
+from hostel.wire.certificate import CertificateOrder, CertificateReport, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import AgentUnreachable, FilesUnreachable, HostelError, UnknownWebsite, error_from_answer
 from hostel.wire.report import ProofReport, ProofRequest, TenantReport, TenantReports, WebsiteReports, WebsiteStatus
@@ -76,6 +77,27 @@ def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
 def find_proof(asked: ProofRequest) -> ProofReport:
     """What the DNS says now."""
     return parse(ProofReport, _ask("POST", "/proof", asked, deadline_s=_DNS_S))
+
+
+def find_certificate(domain: str, *, tenant: str) -> CertificateReport:
+    """Raises NoCertificate."""
+    return parse(CertificateReport, _ask("GET", f"/certificates/{domain}?tenant={tenant}", deadline_s=_QUICK_S))
+
+
+def upload_certificate(domain: str, sent: CertificateUpload) -> CertificateReport:
+    """Raises CertificateRefused or CoveredByPlatform."""
+    return parse(CertificateReport, _ask("PUT", f"/certificates/{domain}", sent, deadline_s=_DEED_S))
+
+
+def order_certificate(domain: str, sent: CertificateOrder) -> CertificateReport:
+    """Returns when it is served. Raises NotIssued, or StillIssuing after WAIT_S while it goes on."""
+    path = f"/certificates/{domain}?wait_s={WAIT_S}"
+    return parse(CertificateReport, _ask("POST", path, sent, deadline_s=WAIT_S + _MARGIN_S))
+
+
+def delete_certificate(domain: str, *, tenant: str) -> None:
+    """Raises NoCertificate."""
+    _ask("DELETE", f"/certificates/{domain}?tenant={tenant}", deadline_s=_DEED_S)
 
 
 def list_tenants() -> tuple[TenantReport, ...]:

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import domains, environment, files, http_users, logs, static_files, status, tokens
+from hostel.panel.api import certificates, domains, environment, files, http_users, logs, static_files, status, tokens
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -43,6 +43,11 @@ urlpatterns = [
     path(_ACCOUNT + "tokens/<int:token_id>/", tokens.Token.as_view(), name="token"),
     path(_ACCOUNT + "audit/", tokens.Audit.as_view(), name="audit"),
     path(_WEBSITES + "<str:domain_name>/status/", status.WebsiteStatus.as_view(), name="status"),
+    path(
+        "api/v1/user/<str:username>/domains/<str:domain_name>/ssl/",
+        certificates.DomainCertificate.as_view(),
+        name="certificate",
+    ),
     path("api/schema/", api.Schema.as_view(), name="schema"),
     path("api/docs/", api.Docs.as_view(), name="docs"),
     path("api/<str:version>/user/<str:username>/<path:rest>", api.UnknownOfUser.as_view()),

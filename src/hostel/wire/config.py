@@ -143,6 +143,13 @@ class DomainsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificatesConfig:
+    acme_directory: str = ""  # of the authority for users' own domains; "" obtains none
+    acme_email: str = ""
+    acme_ca_file: str = ""  # "" trusts what the system trusts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     sites: SitesConfig
     panel: PanelConfig = PanelConfig()
@@ -153,6 +160,7 @@ class Config:
     limits: LimitsConfig = LimitsConfig()
     logs: LogsConfig = LogsConfig()
     domains: DomainsConfig = DomainsConfig()
+    certificates: CertificatesConfig = CertificatesConfig()
 
     @property
     def panel_host(self) -> str:
@@ -228,6 +236,10 @@ def _check_network(config: Config) -> None:
 def _check_domains(config: Config) -> None:
     for resolver in config.domains.resolvers:
         parse_resolver(resolver)
+    if config.certificates.acme_directory and not config.certificates.acme_directory.startswith(
+        ("https://", "http://")
+    ):
+        raise ValueError("certificates.acme_directory: expected the URL of an ACME directory, or nothing")
     if not 0 <= config.domains.held_days <= HELD_DAYS_CEILING:
         raise ValueError(f"domains.held_days: expected 0 to {HELD_DAYS_CEILING}")
 
@@ -318,6 +330,15 @@ proof = true
 resolvers = []
 # How long a domain that was deleted is kept for the user who had it.
 held_days = 7.0
+
+[certificates]
+# The ACME directory of the authority that issues certificates for users' own domains. "" obtains none. With a URL you
+# agree to its terms; Let's Encrypt's is "https://acme-v02.api.letsencrypt.org/directory".
+acme_directory = ""
+# An address that the authority may write to.
+acme_email = ""
+# A file with the root certificates of a private authority's own HTTPS. "" is for those that the system trusts.
+acme_ca_file = ""
 
 [sandbox.environment]
 # Set in every console and website, PIP_INDEX_URL for example.

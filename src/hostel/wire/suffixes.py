@@ -28,6 +28,11 @@ def share_cookies(host: str, other: str) -> bool:
     return registrable is not None and registrable == _suffixes().privatesuffix(other)
 
 
+def registrable_domain(host: str) -> str:
+    """The name right below a public suffix that `host` lies at or below; `host` where there is none."""
+    return str(_suffixes().privatesuffix(host.removeprefix("*.")) or host)
+
+
 def is_private_name(domain: str) -> bool:
     """Whether `domain` exists on no public DNS: nobody can put it on the list."""
     return domain.rpartition(".")[2] in _PRIVATE_TOP_LABELS or domain.endswith("home.arpa")

@@ -63,12 +63,21 @@ function _M.put(certificate)
     return ok, err
 end
 
+-- Serve it no more.
+function _M.remove(name)
+    forget_hosts(name, certificates:get("certificate:" .. name))
+    certificates:delete("certificate:" .. name)
+end
+
 -- The parsed certificate ({certificate, key, covers}) for a host name in lower case, or for a client that names none.
 function _M.find(host)
     local name = find_name(host)
     local text = certificates:get("certificate:" .. name)
     local cached = parsed[name]
-    if not text or cached and cached.text == text then
+    if not text then
+        parsed[name] = nil
+        return nil
+    elseif cached and cached.text == text then
         return cached
     end
     local message = cjson.decode(text)

@@ -41,6 +41,15 @@ local function put_certificate()
     return answer(200, "{}")
 end
 
+local function delete_certificate()
+    local name = var.arg_name
+    if not name then
+        return refuse(400, "certificate: name is missing")
+    end
+    certificates.remove(ngx.unescape_uri(name))
+    return answer(200, "{}")
+end
+
 local function get_bound()
     local run = var.arg_run
     if not run then
@@ -88,6 +97,7 @@ end
 local VERBS = {
     ["PUT /route"] = put_route,
     ["PUT /certificate"] = put_certificate,
+    ["DELETE /certificate"] = delete_certificate,
     ["GET /bound"] = get_bound,
     ["GET /arrived"] = get_arrived,
     ["POST /arrivals"] = post_arrivals,

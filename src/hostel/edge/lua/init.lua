@@ -27,7 +27,7 @@ local function load_certificates(directory, index_path)
     local index = assert(cjson.decode(assert(read_file(index_path))))
     for _, known in ipairs(index) do
         local chain, chain_err = read_file(directory .. "/" .. known.name .. ".pem")
-        local key, key_err = read_file(directory .. "/" .. known.name .. ".key")
+        local key, key_err = read_file(directory .. "/" .. known.key_file)
         local ok, err = nil, chain_err or key_err
         if chain and key then
             ok, err = certificates.put({ name = known.name, names = known.names, chain = chain, key = key })

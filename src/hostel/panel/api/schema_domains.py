@@ -95,3 +95,72 @@ check_domain = extend_schema(
     },
     **_ONE,
 )
+
+_OK = OpenApiResponse(shapes.ReloadShown, examples=[OpenApiExample("Done", value={"status": "OK"})])
+_CERTIFICATE = OpenApiResponse(
+    shapes.CertificateShown,
+    examples=[
+        OpenApiExample(
+            "Renewed by the platform",
+            value={
+                "cert_type": "letsencrypt-auto-renew",
+                "not_after": "2027-01-06T18:39:11Z",
+                "issuer_name": "CN=E8,O=Let's Encrypt,C=US",
+                "subject_name": "",
+                "subject_alternate_names": ["www.xanthippe.example.org"],
+                "renewal_at": "2026-12-22T09:14:02Z",
+                "reason": None,
+                "detail": "",
+            },
+        )
+    ],
+)
+_ANY_DOMAIN = OpenApiParameter(
+    "domain_name", str, OpenApiParameter.PATH, description="Any domain of a website of yours, in any letter case."
+)
+_SSL: dict[str, Any] = {"tags": ["certificates"], "parameters": [USERNAME, _ANY_DOMAIN]}
+_NO_CERTIFICATE = {404: error("It has no certificate of its own, or is no domain of yours", "Not found.")}
+_UNPROVEN = {409: error("The domain is not proven yet", "No DNS record shows that this domain is yours.")}
+
+get_certificate = extend_schema(
+    operation_id="ssl_retrieve",
+    summary="Show the certificate of a domain",
+    description="Of a domain below the platform's: `platform`, which all share.",
+    responses={200: _CERTIFICATE, **REFUSALS, **_NO_CERTIFICATE, **_UNPROVEN, **_DNS},
+    **_SSL,
+)
+
+set_certificate = extend_schema(
+    operation_id="ssl_create",
+    summary="Obtain a certificate for a domain of yours, or install your own",
+    description="With `cert_type` it is obtained from the platform's certificate authority, and renewed from then on; "
+    "the answer comes when it is served, or after 45 seconds with 202, and it goes on. What served "
+    "before goes on serving where this fails.",
+    request=shapes.CertificateSent,
+    examples=[
+        OpenApiExample("Obtain", value={"cert_type": "letsencrypt-auto-renew"}, request_only=True),
+        OpenApiExample(
+            "Your own",
+            value={"cert": "-----BEGIN CERTIFICATE-----...", "private_key": "-----BEGIN PRIVATE KEY-----..."},
+            request_only=True,
+        ),
+    ],
+    responses={
+        200: _OK,
+        202: OpenApiResponse(shapes.ReloadShown, examples=[OpenApiExample("Later", value={"status": "starting"})]),
+        **invalid({"cert": ["The certificate is for www.example.net, not for www.example.org."]}),
+        409: error("It could not be obtained", "DNS for www.example.org points to 192.0.2.7, not here."),
+        **REFUSALS,
+        **NOT_FOUND,
+        503: error("The authority, the DNS or the agent does not answer", "The certificate authority does not answer."),
+        507: error("The disk is full; nothing was changed", "The disk is full, so nothing was changed."),
+    },
+    **_SSL,
+)
+
+delete_certificate = extend_schema(
+    operation_id="ssl_destroy",
+    summary="Serve the certificate of a domain no more",
+    responses={204: OpenApiResponse(description="Deleted"), **REFUSALS, **_NO_CERTIFICATE, **_UNPROVEN, **NOT_STORED},
+    **_SSL,
+)

@@ -14,6 +14,7 @@ from hostel.panel.domains.models import Domain, is_custom
 from hostel.panel.domains.proof import cname_of, records_for
 from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
+from hostel.wire.certificate import CertType
 from hostel.wire.environment import check_name, check_value
 from hostel.wire.errors import Reason, Refusal
 from hostel.wire.names import InvalidName, canonical_domain, check_command, check_custom_domain, check_user_domain
@@ -188,6 +189,37 @@ class DomainCreation(DomainChange):
     def validate_domain_name(self, domain_name: str) -> str:
         checked_domain(domain_name, owner=self.context["owner"])
         return domain_name
+
+
+class CertificateSent(serializers.Serializer[Any]):
+    """Either `cert_type`, or a certificate of one's own."""
+
+    cert_type = serializers.ChoiceField(
+        required=False,
+        choices=[CertType.ACME.value],
+        error_messages={"invalid_choice": f'Give "{CertType.ACME.value}", or `cert` and `private_key`.'},
+    )
+    cert = serializers.CharField(
+        required=False, trim_whitespace=False, help_text="PEM: the certificate, then those that it was issued by."
+    )
+    private_key = serializers.CharField(required=False, trim_whitespace=False, help_text="PEM, without a pass phrase.")
+
+    def validate(self, sent: dict[str, Any]) -> dict[str, Any]:
+        has_own = {"cert", "private_key"} & sent.keys()
+        if ("cert_type" in sent) == bool(has_own) or len(has_own) == 1:
+            raise serializers.ValidationError(f'Give `cert_type` "{CertType.ACME.value}", or `cert` and `private_key`.')
+        return sent
+
+
+class CertificateShown(serializers.Serializer[Any]):
+    cert_type = serializers.ChoiceField(choices=[kind.value for kind in CertType])
+    not_after = serializers.DateTimeField()
+    issuer_name = serializers.CharField()
+    subject_name = serializers.CharField(allow_blank=True)
+    subject_alternate_names = serializers.ListField(child=serializers.CharField())
+    renewal_at = serializers.DateTimeField(allow_null=True, help_text="When the next one is obtained, or tried again.")
+    reason = serializers.CharField(allow_null=True, help_text="Why the last renewal came to nothing: a code.")
+    detail = serializers.CharField(help_text="The same in a sentence, or empty.")
 
 
 class WebsiteChange(serializers.Serializer[Any]):

@@ -39,6 +39,7 @@ class Deed(models.TextChoices):
     DOMAIN_PROVE = "domain.prove"
     DOMAIN_CHANGE = "domain.change"
     DOMAIN_DELETE = "domain.delete"
+    CERTIFICATE_CHANGE = "certificate.change"  # was asked for
     HTTP_USERS_CHANGE = "http_users.change"
     STATIC_FILES_CHANGE = "static_files.change"
     FILE_WRITE = "file.write"  # was asked for
