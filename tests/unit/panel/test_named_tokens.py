@@ -100,7 +100,7 @@ def test_each_address_asks_for_the_scope_of_its_place(db):
         if isinstance(each, URLPattern) and "<str:username>" in str(each.pattern) and view:
             found[str(each.pattern)] = view.scopes
     for pattern, scopes in found.items():
-        if "/websites/" in pattern:
+        if "/websites/" in pattern or "/domains/" in pattern:
             assert scopes == (Scope.WEBSITES_READ, Scope.WEBSITES_WRITE), pattern
         elif "/files/" in pattern:
             assert scopes == (Scope.FILES, Scope.FILES), pattern

@@ -68,8 +68,8 @@ local function access(is_https)
         return
     end
     if entry.state == "held" then
-        wake(domain)
-        bodies.receive(domain) -- nginx sees that a visitor has left only where nothing is left to read
+        wake(entry.website)
+        bodies.receive(entry.website) -- nginx sees that a visitor has left only where nothing is left to read
         return ngx.exec("@hold")
     end
     return pages.answer_state(entry.state)
