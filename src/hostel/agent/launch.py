@@ -50,8 +50,7 @@ class Launcher:
             run=run,
             kind=Kind.WEBSITE,
             tenant=tenant.name,
-            # -f: no globbing. bash becomes the last simple command, which therefore is PID 1 and gets the TERM.
-            argv=("/bin/bash", "-f", "-c", spec.command),
+            argv=_shell(spec),
             environment=environment,
             limits=spec.limits,
             mounts=(
@@ -162,3 +161,14 @@ class Launcher:
             Mount(source=str(self.paths.agent_for_panel), to=str(_INSIDE.agent_for_panel), writable=True),
             *(Mount(source=place, to=place) for place in outside_usr if place not in nested and place != "/usr"),
         )
+
+
+def _shell(spec: WebsiteSpec) -> tuple[str, ...]:
+    """-f: no globbing. bash becomes the last simple command, which therefore is PID 1 and gets the TERM.
+
+    To another directory than the home it goes itself, in the sandbox and as the tenant: runc would go there as root.
+    """
+    shell = ("/bin/bash", "-f", "-c")
+    if not spec.working_directory:
+        return (*shell, spec.command)
+    return (*shell, 'cd -- "$1" && exec /bin/bash -f -c "$2"', "bash", spec.working_directory, spec.command)

@@ -59,11 +59,12 @@ from hostel.wire.errors import (
 )
 from hostel.wire.files import remove_temporaries, write_atomically
 from hostel.wire.http_users import check_http_users
-from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username
+from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username, check_working_directory
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
 from hostel.wire.static_files import check_mappings
 from hostel.wire.website import (
+    MAX_BODY_MB,
     Deploy,
     ExecPlan,
     ExecRequest,
@@ -265,6 +266,7 @@ class Node:
         check_command(spec.command)
         check_environment(spec.environment)
         self._check_names(domain, spec)
+        check_working_directory(spec.working_directory, username=spec.tenant)
         check_http_users(spec.http_users)
         check_mappings(spec.static_files, username=spec.tenant)
         _check_limits(spec.limits)
@@ -734,6 +736,8 @@ def _check_times(spec: WebsiteSpec) -> None:
     for field in fields(spec):
         if field.name.endswith("_s") and not 0 <= getattr(spec, field.name) <= TIME_CEILING_S:
             raise MalformedMessage(f"{field.name}: expected 0 to {TIME_CEILING_S} seconds")
+    if not 1 <= spec.max_body_mb <= MAX_BODY_MB:
+        raise MalformedMessage(f"max_body_mb: expected 1 to {MAX_BODY_MB}")
 
 
 def ensure_directories(paths: Paths, *, edge_gid: int) -> None:

@@ -18,7 +18,7 @@ from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.names import canonical_domain
 from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.static_files import StaticMapping
-from hostel.wire.website import DomainSpec, RunId, WebsiteSpec
+from hostel.wire.website import MIB, DomainSpec, RunId, WebsiteSpec
 
 log = structlog.get_logger()
 
@@ -68,6 +68,9 @@ class Publication:
             max_held=spec.traffic.held,
             max_websockets=spec.traffic.websockets,
             static_files=tuple(_as_edge_finds_it(mapping, tenant) for mapping in spec.static_files),
+            max_body_bytes=spec.max_body_mb * MIB,
+            buffer_requests=spec.buffer_requests,
+            buffer_responses=spec.buffer_responses,
             http_users=spec.http_users,
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,

@@ -786,7 +786,7 @@ class Website:
 
 
 def _runs_differently(new: WebsiteSpec, old: WebsiteSpec) -> bool:
-    return (new.command, new.expose_token) != (old.command, old.expose_token)
+    return any(getattr(new, name) != getattr(old, name) for name in ("command", "expose_token", "working_directory"))
 
 
 def write_website(paths: Paths, record: WebsiteRecord) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Collection
 import idna
 
 from hostel.wire.errors import Refusal
+from hostel.wire.homes import find_fault
 from hostel.wire.suffixes import is_public_suffix
 
 USERNAME_LENGTH_LIMIT = 30
@@ -137,3 +138,11 @@ def check_command(command: str) -> str:
     if len(command.encode("utf-8", "surrogatepass")) > COMMAND_LENGTH_LIMIT:
         raise InvalidName(f"The command has at most {COMMAND_LENGTH_LIMIT} bytes; put longer ones in a script.")
     return command
+
+
+def check_working_directory(path: str, *, username: str) -> str:
+    """`path`, or InvalidName. "" is the home. The command's own shell goes there, as the user."""
+    fault = find_fault(path, username=username) if path else None
+    if fault:
+        raise InvalidName(fault)
+    return path

@@ -36,6 +36,9 @@ class RouteRecord:
     max_requests: int = 256
     max_held: int = 100
     max_websockets: int = 2048
+    max_body_bytes: int = 100 << 20
+    buffer_requests: bool = True
+    buffer_responses: bool = False
     static_files: tuple[StaticMapping, ...] = ()  # paths as the edge finds them
     http_users: Mapping[str, str] = field(default_factory=dict)  # hashes of sha512-crypt; {}: no password
     # WebSockets of the run before were closed at `spread_from` (seconds since 1970): until `spread_s` later each new

@@ -11,6 +11,7 @@ from hostel.wire.static_files import StaticMapping
 RunId = NewType("RunId", str)  # one start of a command; made by the agent, never reused
 
 MIB = 1 << 20
+MAX_BODY_MB = 100  # of any website: client_max_body_size in nginx.conf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -73,6 +74,7 @@ class WebsiteSpec:
     version: Version
     enabled: bool
     command: str
+    working_directory: str = ""  # "" is the home
     reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
     environment: Mapping[str, str] = field(default_factory=dict)  # of the next run; see wire/environment.py
     static_files: tuple[StaticMapping, ...] = ()  # paths as the tenant sees them
@@ -85,6 +87,9 @@ class WebsiteSpec:
     ws_spread_s: float = 10.0  # WebSockets that a switch closed come back spread over this time
     read_timeout_s: int = 300
     websocket_timeout_s: int = 3600
+    buffer_requests: bool = True  # receive all of a body before it is sent on
+    buffer_responses: bool = False  # take an answer as fast as it comes, whatever the visitor's speed
+    max_body_mb: int = MAX_BODY_MB
     always_on: bool = False  # started after a reboot without waiting for a visitor
     domains: tuple[DomainSpec, ...] = ()  # beside `domain_name`, which they may redirect to
     force_https: bool = False

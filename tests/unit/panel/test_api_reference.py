@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 from hostel.panel.accounts.models import User
 from hostel.panel.api.description import DESCRIPTION
 from hostel.panel.api.serializers import WebappChange
-from hostel.panel.websites.models import SETTINGS, Website
+from hostel.panel.websites.models import LIMITS, SETTINGS, Website
 from hostel.wire.errors import Reason
 from hostel.wire.website import Phase, State
 
@@ -46,7 +46,15 @@ def test_every_setting_is_there_with_its_bounds_and_default(name):
         assert accepted.split(",")[0] == f"{field.min_value:.9g} to {field.max_value:.9g}"
     value = Website(owner=User()).own_settings[name]
     words = str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
-    assert words in default.replace("`", "").split(" ")
+    assert (words or "empty") in default.replace("`", "").split(" ")
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_is_there_with_its_bounds_and_default(name):
+    accepted, default, _ = row_of(name)
+    field = WebappChange().fields[name]
+    assert accepted.startswith(f"{field.min_value:.9g} to {field.max_value:.9g},")
+    assert default.endswith(f"{Website(owner=User()).own_limits[name]:g}")
 
 
 @pytest.mark.parametrize("word", [*Reason, *State, *Phase])

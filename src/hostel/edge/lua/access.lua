@@ -59,17 +59,21 @@ local function access(is_https)
     if entry.mappings and entry.mappings[1] then
         files.serve(entry)
     end
+    bodies.check(entry)
     if entry.state == "running" then
         var.site_host = is_https and entry.https_host or entry.host
         traffic.enter(entry)
         if reconnects.is_due(entry) then
             return ngx.exec("@spread")
+        elseif entry.location then
+            return ngx.exec(entry.location)
         end
         return
     end
     if entry.state == "held" then
         wake(entry.website)
         bodies.receive(entry.website) -- nginx sees that a visitor has left only where nothing is left to read
+        var.unread = "no"
         return ngx.exec("@hold")
     end
     return pages.answer_state(entry.state)

@@ -22,6 +22,7 @@ local WEBSITE_BYTES = 512 * 1024 * 1024
 local ALL_BYTES = 4 * 1024 * 1024 * 1024
 local ALL = "all" -- no host name: those have a dot
 
+local HAS_ONE = { POST = true, PUT = true, PATCH = true }
 local HAS_NONE = { GET = true, HEAD = true }
 
 local _M = {}
@@ -69,6 +70,24 @@ local function reserve(domain, length)
     counts.add(all, length)
     var.upload = domain .. "=" .. length
     return true
+end
+
+-- End a request whose body is longer than its website takes. Over HTTP/2 nothing says whether there is one; with other
+-- methods there hardly is.
+function _M.check(entry)
+    local limit, length = entry.max_body_bytes, tonumber(var.content_length)
+    if length and length > limit then
+        return pages.refuse(entry.website, "body_too_large")
+    elseif length or limit >= LARGEST_BYTES then
+        return
+    elseif var.http_transfer_encoding or ngx.req.http_version() >= 2 and HAS_ONE[ngx.req.get_method()] then
+        return pages.refuse(entry.website, "length_required")
+    end
+end
+
+-- Whether the request has a body, as far as can be known before it is read.
+function _M.is_expected()
+    return find_length() > 0
 end
 
 -- Wait for the body of this request, if it has one.

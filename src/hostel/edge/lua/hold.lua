@@ -171,6 +171,8 @@ local function go_on(entry, must_wait, is_https)
     traffic.enter(entry)
     if must_wait and reconnects.is_due(entry) then
         return ngx.exec("@spread")
+    elseif entry.location then
+        return ngx.exec(entry.location)
     end
 end
 
@@ -181,7 +183,9 @@ local function hold(is_https)
     end
     traffic.leave()
     local run, refused = take_bound(), nil
-    if run and is_overrun(entry, run) then
+    if var.unread == "yes" then -- part of the body may be gone: nobody can send it again
+        return pages.refuse(entry.website, (not run or was_nothing_sent()) and "website_refused" or "bad_answer")
+    elseif run and is_overrun(entry, run) then
         entry = wait_for_backlog(entry)
     elseif run then
         refused = take_refusal(entry, run)

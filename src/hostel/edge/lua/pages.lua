@@ -13,6 +13,7 @@ local ANSWERS = {
     no_such_file = { status = 404, page = "no-such-file" },
     unknown_website = { status = 404, page = "coming-soon" },
     method_not_allowed = { status = 405, page = "bad-request" },
+    length_required = { status = 411, page = "bad-request" },
     precondition_failed = { status = 412, page = "bad-request" },
     body_too_large = { status = 413, page = "too-large" },
     address_too_long = { status = 414, page = "address-too-long" },

@@ -29,11 +29,11 @@ local STATES = { running = true, held = true, failed = true, disabled = true, su
 local TEXTS = { "domain", "website", "state", "host", "https_host", "access_log" }
 local NUMBERS = {
     "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",
-    "spread_from", "spread_s", "hsts_s",
+    "spread_from", "spread_s", "hsts_s", "max_body_bytes",
 }
 
 -- What records on disk may lack because earlier versions did not know it.
-local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0 }
+local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0, max_body_bytes = 100 * 1024 * 1024 }
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
@@ -91,6 +91,15 @@ local function compile_mappings(mappings)
     return compiled
 end
 
+-- Where nginx buffers as the website wants it; nil where that is as anywhere.
+local function find_location(record)
+    local are_read, are_taken = record.buffer_requests ~= false, record.buffer_responses == true
+    if are_read and not are_taken then
+        return nil
+    end
+    return "@requests_" .. (are_read and "on" or "off") .. "_responses_" .. (are_taken and "on" or "off")
+end
+
 -- The entry for a record's text: the record's fields, and what the phases would otherwise compute for each request.
 function _M.decode(raw)
     local record, err = cjson.decode(raw)
@@ -117,6 +126,7 @@ function _M.decode(raw)
     if record.users == false then
         return nil, "bad value of http_users"
     end
+    record.location = find_location(record)
     record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)
     record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)

@@ -14,6 +14,10 @@ local function wait()
     if delay_s >= FIRST_S then
         ngx.sleep(delay_s)
     end
+    local seen = routes.find(var.host)
+    if seen and seen.location then
+        return ngx.exec(seen.location)
+    end
 end
 
 return function()

@@ -11,9 +11,14 @@ local var = ngx.var
 
 local _M = {}
 
--- Receive the body, then take a place at the running website of `entry`, or end the request.
+-- Receive the body, unless its website wants it as it comes; then take a place at the running website of `entry`, or
+-- end the request.
 function _M.enter(entry)
-    bodies.receive(entry.website)
+    if entry.buffer_requests ~= false then
+        bodies.receive(entry.website)
+    elseif var.unread == "" and bodies.is_expected() then
+        var.unread = "yes"
+    end
     local is_websocket = var.websocket ~= ""
     local key = is_websocket and entry.websockets_key or entry.requests_key
     if counts.total(key) >= (is_websocket and entry.max_websockets or entry.max_requests) then

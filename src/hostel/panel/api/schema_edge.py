@@ -10,7 +10,7 @@ from hostel.panel.api.schema import DOMAIN, NOT_FOUND, NOT_STORED, REFUSALS, USE
 _ID = OpenApiParameter("mapping_id", int, OpenApiParameter.PATH, description="The mapping's number.")
 _MAPPING = {"id": 3, "url": "/static/", "path": "/home/xanthippe/site/static"}
 _SHOWN_MAPPING = OpenApiResponse(shapes.MappingShown, examples=[OpenApiExample("A directory", value=_MAPPING)])
-_WRONG_MAPPING = invalid({"path": ["A path lies in your home: /home/xanthippe/static, for example."]})
+_WRONG_MAPPING = invalid({"path": ["A path lies in your home: /home/xanthippe/site, for example."]})
 _OF_STATIC_FILES: dict[str, Any] = {"tags": ["static files"], "parameters": [USERNAME, DOMAIN]}
 _OF_MAPPING: dict[str, Any] = {"tags": ["static files"], "parameters": [USERNAME, DOMAIN, _ID]}
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
@@ -17,8 +17,17 @@ from hostel.panel.websites.models import Website
 from hostel.wire.certificate import CertType
 from hostel.wire.environment import check_name, check_value
 from hostel.wire.errors import Reason, Refusal
-from hostel.wire.names import InvalidName, canonical_domain, check_command, check_custom_domain, check_user_domain
-from hostel.wire.website import Phase, ReloadStrategy, State
+from hostel.wire.names import (
+    InvalidName,
+    canonical_domain,
+    check_command,
+    check_custom_domain,
+    check_user_domain,
+    check_working_directory,
+)
+from hostel.wire.website import MAX_BODY_MB, MIB, Phase, ReloadStrategy, State
+
+Number = TypeVar("Number", int | None, float | None)
 
 REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
     f"`{reason.value}`" for reason in Reason
@@ -58,6 +67,32 @@ class WholeSeconds(serializers.IntegerField):
         super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
 
 
+class Limit(serializers.IntegerField):
+    """A limit of one website, within what its owner's plan gives; null is the plan's own."""
+
+    def __init__(self, *, least: int, most: int, what: str, **options: Any) -> None:
+        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a whole number of {what} from {least} to {most}, or null.")
+        super().__init__(
+            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
+        )
+
+
+class Cores(serializers.FloatField):
+    """As Limit, of the processor."""
+
+    def __init__(self, *, least: float, most: float, **options: Any) -> None:
+        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a number of cores from {least:g} to {most:g}, or null.")
+        super().__init__(
+            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
+        )
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if isinstance(data, bool) or not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
 def _command(**options: Any) -> serializers.CharField:
     return serializers.CharField(
         trim_whitespace=False,
@@ -70,6 +105,12 @@ class WebappChange(serializers.Serializer[Any]):
     """What may be set, each key for itself; what is left out stays as it is."""
 
     command = _command(required=False)
+    working_directory = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="Where the command is run: a directory in your home. Empty, the default: your home.",
+    )
     reload_strategy = serializers.ChoiceField(
         required=False,
         choices=[strategy.value for strategy in ReloadStrategy],
@@ -108,6 +149,27 @@ class WebappChange(serializers.Serializer[Any]):
         required=False,
         help_text="A WebSocket ends when neither side sends anything for so long. Default 3600.",
     )
+    buffer_requests = Switch(
+        required=False,
+        help_text="All of a body is received before the website gets any. `false`: it is passed on as it comes, and "
+        "slow visitors take up places at the website. Default true.",
+    )
+    buffer_responses = Switch(
+        required=False,
+        help_text="Up to 256 KiB of an answer are taken from the website at once, however slow the visitor. Event "
+        "streams then need `X-Accel-Buffering: no`. Default false.",
+    )
+    max_body_mb = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_BODY_MB,
+        error_messages=dict.fromkeys(WRONG_NUMBER, f"Give a whole number of MiB from 1 to {MAX_BODY_MB}."),
+        help_text="Larger bodies are refused with 413; below 100, the default, those that do not say how long they "
+        "are with 411.",
+    )
+    memory_mb = Limit(least=16, most=100_000, what="MiB", help_text="At most, and by default, as your plan has it.")
+    pids = Limit(least=8, most=100_000, what="processes", help_text="Processes and threads. As your plan has it.")
+    cpu = Cores(least=0.05, most=1_000, help_text="Cores. At most, and by default, as your plan has it.")
     always_on = Switch(required=False, help_text="Started after a reboot without waiting for a visitor. Default false.")
     expose_token = Switch(
         required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
@@ -126,6 +188,29 @@ class WebappChange(serializers.Serializer[Any]):
 
     def validate_command(self, command: str) -> str:
         return checked(check_command, command)
+
+    def validate_working_directory(self, path: str) -> str:
+        return checked(lambda path: check_working_directory(path, username=self._owner.username), path)
+
+    def validate_memory_mb(self, wanted: int | None) -> int | None:
+        return _within(self._owner.plan.site().memory_bytes // MIB, wanted)
+
+    def validate_pids(self, wanted: int | None) -> int | None:
+        return _within(self._owner.plan.site().pids, wanted)
+
+    def validate_cpu(self, wanted: float | None) -> float | None:
+        return _within(self._owner.plan.site().cpu, wanted)
+
+    @property
+    def _owner(self) -> User:
+        owner: User = self.context["owner"] if "owner" in self.context else self.context["website"].owner
+        return owner
+
+
+def _within(most: float, wanted: Number) -> Number:
+    if wanted is not None and wanted > most:
+        raise serializers.ValidationError(f"Your plan gives one website {most:g} at most.", code="max_value")
+    return wanted
 
 
 class WebappRequest(WebappChange):
@@ -320,6 +405,7 @@ class WebappShown(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     command = serializers.CharField(help_text="Exactly as it was sent.")
     domains = DomainOfWebapp(many=True)
+    working_directory = serializers.CharField()
     reload_strategy = serializers.ChoiceField(choices=[strategy.value for strategy in ReloadStrategy])
     start_deadline_s = serializers.FloatField()
     drain_s = serializers.FloatField()
@@ -328,10 +414,16 @@ class WebappShown(serializers.Serializer[Any]):
     ws_spread_s = serializers.FloatField()
     read_timeout_s = serializers.IntegerField()
     websocket_timeout_s = serializers.IntegerField()
+    buffer_requests = serializers.BooleanField()
+    buffer_responses = serializers.BooleanField()
+    max_body_mb = serializers.IntegerField()
     always_on = serializers.BooleanField()
     expose_token = serializers.BooleanField()
     force_https = serializers.BooleanField()
     hsts_s = serializers.IntegerField()
+    memory_mb = serializers.IntegerField()
+    pids = serializers.IntegerField()
+    cpu = serializers.FloatField()
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
     reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
@@ -420,6 +512,7 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
             "command": website.command,
             "domains": _shown_domains(website, owner),
             **website.own_settings,
+            **website.own_limits,
             **shown_condition(condition),
         },
         "logfiles": website.logfiles,

@@ -16,7 +16,7 @@ from hostel.wire.http_users import check_http_users
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.static_files import StaticMapping as WireMapping
 from hostel.wire.static_files import check_mappings
-from hostel.wire.website import ReloadStrategy, Version, WebsiteSpec
+from hostel.wire.website import MAX_BODY_MB, MIB, Limits, ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What an owner may set beside `enabled` and `command`, as WebsiteSpec calls it.
 SETTINGS: dict[str, type] = {
+    "working_directory": str,
     "reload_strategy": str,
     "start_deadline_s": float,
     "drain_s": float,
@@ -33,12 +34,17 @@ SETTINGS: dict[str, type] = {
     "ws_spread_s": float,
     "read_timeout_s": int,
     "websocket_timeout_s": int,
+    "buffer_requests": bool,
+    "buffer_responses": bool,
+    "max_body_mb": int,
     "always_on": bool,
     "expose_token": bool,
     "force_https": bool,
     "hsts_s": int,
 }
-CHANGEABLE = ("enabled", "command", *SETTINGS)
+# The same of limits: at most what the plan gives one website, which is what None stands for.
+LIMITS: dict[str, type] = {"memory_mb": int, "pids": int, "cpu": float}
+CHANGEABLE = ("enabled", "command", *SETTINGS, *LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,13 @@ class Website(models.Model):
     always_on = models.BooleanField(default=False, db_default=False)
     expose_token = models.BooleanField(default=False, db_default=False)
     force_https = models.BooleanField(default=False, db_default=False)
+    working_directory = models.TextField(default="", db_default="")
+    buffer_requests = models.BooleanField(default=True, db_default=True)
+    buffer_responses = models.BooleanField(default=False, db_default=False)
+    max_body_mb = models.IntegerField(default=MAX_BODY_MB, db_default=MAX_BODY_MB)
+    memory_mb = models.IntegerField(null=True, default=None)
+    pids = models.IntegerField(null=True, default=None)
+    cpu = models.FloatField(null=True, default=None)
     hsts_s = models.IntegerField(default=0, db_default=0)
 
     environment = models.JSONField(default=dict, db_default={})  # name: {"value": ..., "is_secret": ...}
@@ -136,7 +149,7 @@ class Website(models.Model):
         """
         with transaction.atomic():
             self.refresh_from_db(fields=[*CHANGEABLE, "revision"])
-            now = {"enabled": self.enabled, "command": self.command, **self.own_settings}
+            now = {"enabled": self.enabled, "command": self.command, **self.own_settings, **self.own_limits}
             different = {name: value for name, value in wanted.items() if value != now[name]}
             if not different:
                 return False
@@ -264,7 +277,7 @@ class Website(models.Model):
             domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
             static_files=self.mappings,
             http_users=self.http_users,
-            limits=self.owner.plan.site(),
+            limits=self.limits,
             traffic=self.owner.plan.traffic(),
             **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
         )
@@ -279,6 +292,22 @@ class Website(models.Model):
         if self.start_deadline_s is None:
             own["start_deadline_s"] = self.owner.plan.start_deadline_s
         return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
+
+    @property
+    def limits(self) -> Limits:
+        """As they are in force: of the plan, or lower."""
+        plan = self.owner.plan.site()
+        return Limits(
+            memory_bytes=min(plan.memory_bytes, (self.memory_mb or plan.memory_bytes) * MIB),
+            pids=min(plan.pids, self.pids or plan.pids),
+            cpu=min(plan.cpu, float(self.cpu or plan.cpu)),
+        )
+
+    @property
+    def own_limits(self) -> dict[str, Any]:
+        """LIMITS as they are in force."""
+        limits = self.limits
+        return {"memory_mb": limits.memory_bytes // MIB, "pids": limits.pids, "cpu": limits.cpu}
 
     @property
     def is_custom(self) -> bool:
