@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint format bench soak clean
+.PHONY: help install install-dev demo test lint format openapi bench soak clean
 
 VENV_PYTHON := .venv/bin/python
 SCRIPTS := scripts/install .ci/run
@@ -33,6 +33,9 @@ lint: install-dev ## ruff, mypy, luacheck, shellcheck
 format: install-dev ## Let ruff rewrite the code's layout
 	$(VENV_PYTHON) -m ruff format .
 	$(VENV_PYTHON) -m ruff check --fix .
+
+openapi: install-dev ## Write docs/reference/openapi.yaml anew, after the API has grown
+	@$(VENV_PYTHON) scripts/openapi.py
 
 bench: install-dev ## Requests a second, bare and through Hostel, measured here with wrk
 	@$(VENV_PYTHON) bench/throughput.py

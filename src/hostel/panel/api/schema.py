@@ -174,13 +174,16 @@ _SHOWN_VARIABLE = OpenApiResponse(
     examples=[OpenApiExample("Plain", value=_VARIABLE), OpenApiExample("Secret", value=_SECRET)],
 )
 _WRONG_VARIABLE = invalid({"name": ["HOME is set by the platform; choose another name."]})
+_SHOWN_VARIABLES = OpenApiResponse(
+    shapes.VariableShown(many=True), examples=[OpenApiExample("One secret variable", value=_SECRET)]
+)
 _IN_ENVIRONMENT: dict[str, Any] = {"tags": ["environment"], "parameters": [USERNAME, DOMAIN]}
 _OF_VARIABLE: dict[str, Any] = {"tags": ["environment"], "parameters": [USERNAME, DOMAIN, _NAME]}
 
 list_environment = extend_schema(
     operation_id="environment_list",
     summary="List the environment variables of a website",
-    responses={200: shapes.VariableShown(many=True), **REFUSALS, **NOT_FOUND},
+    responses={200: _SHOWN_VARIABLES, **REFUSALS, **NOT_FOUND},
     **_IN_ENVIRONMENT,
 )
 
@@ -189,6 +192,7 @@ create_variable = extend_schema(
     summary="Set a variable",
     description="For the next run: what serves goes on with the variables it has until a reload.",
     request=shapes.VariableCreation,
+    examples=[OpenApiExample("A secret one", value={**_SECRET, "value": "50 random letters"}, request_only=True)],
     responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_IN_ENVIRONMENT,
 )
@@ -204,6 +208,7 @@ put_variable = extend_schema(
     operation_id="environment_put",
     summary="Set a variable",
     request=shapes.VariableChange,
+    examples=[OpenApiExample("A secret", value={"value": "50 random letters", "is_secret": True}, request_only=True)],
     responses={200: _SHOWN_VARIABLE, 201: _SHOWN_VARIABLE, **_WRONG_VARIABLE, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_VARIABLE,
 )
@@ -220,8 +225,9 @@ import_environment = extend_schema(
     summary="Set the variables of a `.env` file",
     description="All of them, or none: a line that cannot be read is named. `$NAME` in a value stays as it is.",
     request=shapes.FileImport,
+    examples=[OpenApiExample("A file", value={"content": "SECRET_KEY='50 random letters'\n"}, request_only=True)],
     responses={
-        200: shapes.VariableShown(many=True),
+        200: _SHOWN_VARIABLES,
         **invalid({"content": ["Line 3 cannot be read: expected NAME=value."]}),
         **REFUSALS,
         **NOT_FOUND,
@@ -320,7 +326,7 @@ list_tree = extend_schema(
     responses={
         200: OpenApiResponse(
             ListSerializer(child=CharField()),
-            examples=[OpenApiExample("A home", value=["/home/xanthippe/app.py", "/home/xanthippe/site/"])],
+            examples=[OpenApiExample("A home", value="/home/xanthippe/site/")],
         ),
         400: error("Not a directory", "/home/xanthippe/app.py is not a directory"),
         **REFUSALS,

@@ -27,6 +27,9 @@ _DOMAIN_SHOWN = OpenApiResponse(
         OpenApiExample("Proven", value={**_SHOWN, "is_proven": True}),
     ],
 )
+_DOMAINS_SHOWN = OpenApiResponse(
+    shapes.DomainShown(many=True), examples=[OpenApiExample("One, to be proven", value=_SHOWN)]
+)
 _TAKEN = invalid({"domain_name": ["domain with this domain name already exists."]})
 _WRONG = invalid({"redirect_to": ["Give another domain of this website, one that is enabled and no redirect itself."]})
 _DNS = {503: error("The DNS or the agent does not answer; or the database is busy", "The DNS does not answer.")}
@@ -36,7 +39,7 @@ _ONE: dict[str, Any] = {"tags": ["domains"], "parameters": [USERNAME, DOMAIN, _N
 list_domains = extend_schema(
     operation_id="domains_list",
     summary="List the further domains of a website",
-    responses={200: shapes.DomainShown(many=True), **REFUSALS, **NOT_FOUND},
+    responses={200: _DOMAINS_SHOWN, **REFUSALS, **NOT_FOUND},
     **_ALL,
 )
 
@@ -47,6 +50,7 @@ add_domain = extend_schema(
     "the DNS `records` in the answer; visitors get nothing there before. If it is there already the answer says "
     "`is_proven`, else add it and call `check/`.",
     request=shapes.DomainCreation,
+    examples=[OpenApiExample("An alias", value={"domain_name": "www.xanthippe.example.org"}, request_only=True)],
     responses={201: _DOMAIN_SHOWN, **_TAKEN, **REFUSALS, **NOT_FOUND, **NOT_STORED, **_DNS},
     **_ALL,
 )
@@ -62,6 +66,7 @@ change_domain = extend_schema(
     operation_id="domains_partial_update",
     summary="Enable or disable a further domain, make it a redirect or an alias",
     request=shapes.DomainChange,
+    examples=[OpenApiExample("Disable", value={"enabled": False}, request_only=True)],
     responses={200: _DOMAIN_SHOWN, **_WRONG, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_ONE,
 )

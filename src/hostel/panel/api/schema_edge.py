@@ -10,6 +10,9 @@ from hostel.panel.api.schema import DOMAIN, NOT_FOUND, NOT_STORED, REFUSALS, USE
 _ID = OpenApiParameter("mapping_id", int, OpenApiParameter.PATH, description="The mapping's number.")
 _MAPPING = {"id": 3, "url": "/static/", "path": "/home/xanthippe/site/static"}
 _SHOWN_MAPPING = OpenApiResponse(shapes.MappingShown, examples=[OpenApiExample("A directory", value=_MAPPING)])
+_SHOWN_MAPPINGS = OpenApiResponse(
+    shapes.MappingShown(many=True), examples=[OpenApiExample("One directory", value=_MAPPING)]
+)
 _WRONG_MAPPING = invalid({"path": ["A path lies in your home: /home/xanthippe/site, for example."]})
 _OF_STATIC_FILES: dict[str, Any] = {"tags": ["static files"], "parameters": [USERNAME, DOMAIN]}
 _OF_MAPPING: dict[str, Any] = {"tags": ["static files"], "parameters": [USERNAME, DOMAIN, _ID]}
@@ -17,7 +20,7 @@ _OF_MAPPING: dict[str, Any] = {"tags": ["static files"], "parameters": [USERNAME
 list_mappings = extend_schema(
     operation_id="static_files_list",
     summary="List the static mappings of a website, in their order",
-    responses={200: shapes.MappingShown(many=True), **REFUSALS, **NOT_FOUND},
+    responses={200: _SHOWN_MAPPINGS, **REFUSALS, **NOT_FOUND},
     **_OF_STATIC_FILES,
 )
 
@@ -50,6 +53,7 @@ put_mapping = extend_schema(
     operation_id="static_files_put",
     summary="Replace a static mapping; its place in the order stays",
     request=shapes.MappingRequest,
+    examples=[OpenApiExample("A directory", value={"url": "/s/", "path": "/home/xanthippe/s"}, request_only=True)],
     responses={200: _SHOWN_MAPPING, **_WRONG_MAPPING, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_MAPPING,
 )
@@ -58,6 +62,7 @@ patch_mapping = extend_schema(
     operation_id="static_files_patch",
     summary="Change one side of a static mapping",
     request=shapes.MappingChange,
+    examples=[OpenApiExample("Another address", value={"url": "/assets/"}, request_only=True)],
     responses={200: _SHOWN_MAPPING, **_WRONG_MAPPING, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_MAPPING,
 )
@@ -72,6 +77,7 @@ delete_mapping = extend_schema(
 _USER = OpenApiParameter("name", str, OpenApiParameter.PATH, description="The visitor's user name.")
 _HTTP_USER = {"username": "guest"}
 _SHOWN_USER = OpenApiResponse(shapes.HttpUserShown, examples=[OpenApiExample("A user", value=_HTTP_USER)])
+_SHOWN_USERS = OpenApiResponse(shapes.HttpUserShown(many=True), examples=[OpenApiExample("One", value=_HTTP_USER)])
 _WRONG_USER = invalid({"username": ["A user name has 1 to 64 bytes, no colon and no slash."]})
 _OF_USERS: dict[str, Any] = {"tags": ["password"], "parameters": [USERNAME, DOMAIN]}
 _OF_USER: dict[str, Any] = {"tags": ["password"], "parameters": [USERNAME, DOMAIN, _USER]}
@@ -79,7 +85,7 @@ _OF_USER: dict[str, Any] = {"tags": ["password"], "parameters": [USERNAME, DOMAI
 list_http_users = extend_schema(
     operation_id="http_users_list",
     summary="List who has a password for a website; nobody: it asks for none",
-    responses={200: shapes.HttpUserShown(many=True), **REFUSALS, **NOT_FOUND},
+    responses={200: _SHOWN_USERS, **REFUSALS, **NOT_FOUND},
     **_OF_USERS,
 )
 
@@ -104,6 +110,7 @@ put_http_user = extend_schema(
     operation_id="http_users_put",
     summary="Give a user another password",
     request=shapes.HttpUserChange,
+    examples=[OpenApiExample("Another password", value={"password": "correct horse"}, request_only=True)],
     responses={200: _SHOWN_USER, 201: _SHOWN_USER, **_WRONG_USER, **REFUSALS, **NOT_FOUND, **NOT_STORED},
     **_OF_USER,
 )
