@@ -4,6 +4,7 @@ Knows nothing of websites: what it writes is the same whatever is hosted. Starts
 """
 
 import grp
+import ipaddress
 import json
 import os
 import re
@@ -84,7 +85,7 @@ def check_paths(paths: Paths) -> None:
 
 def check_ports(config: Config, addresses: Sequence[str]) -> None:
     for address in addresses:
-        for port in (config.listen.http_port, config.listen.https_port):
+        for port in config.listen.ports:
             check_port(address, port)
 
 
@@ -136,6 +137,9 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
             addresses=[f"[{address}]" if ":" in address else address for address in machine.addresses],
             http_port=config.listen.http_port,
             https_port=config.listen.https_port,
+            proxy_http_port=config.listen.proxy_http_port,
+            proxy_https_port=config.listen.proxy_https_port,
+            trusted_proxies=[str(ipaddress.ip_network(text)) for text in config.listen.trusted_proxies],
         )
     )
 

@@ -35,6 +35,14 @@ class ListenConfig:
     https_port: int = 443
     addresses: tuple[str, ...] = ("0.0.0.0", "::")
     connections_per_address: int = 1024  # 0 for no limit
+    trusted_proxies: tuple[str, ...] = ()  # whose word about visitors counts
+    proxy_http_port: int = 0  # the same for the PROXY protocol; 0 for none
+    proxy_https_port: int = 0
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        ports = (self.http_port, self.https_port, self.proxy_http_port, self.proxy_https_port)
+        return tuple(port for port in ports if port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,8 +226,28 @@ def _check_ports(config: Config) -> None:
             raise ValueError(f"listen.{key}: expected 1 to 65535")
     if config.listen.connections_per_address < 0:
         raise ValueError("listen.connections_per_address: expected 0 (no limit) or more")
+    for key in ("proxy_http_port", "proxy_https_port"):
+        if not 0 <= getattr(config.listen, key) <= 65535:
+            raise ValueError(f"listen.{key}: expected 1 to 65535, or 0 for none")
     if config.listen.http_port == config.listen.https_port:
         raise ValueError("listen.https_port: expected another port than listen.http_port")
+    if len(set(config.listen.ports)) < len(config.listen.ports):
+        raise ValueError("listen.proxy_https_port: expected that all ports of [listen] differ")
+    _check_proxies(config.listen)
+
+
+def _check_proxies(listen: ListenConfig) -> None:
+    for text in listen.trusted_proxies:
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise ValueError(f"listen.trusted_proxies: expected addresses or networks: {error}") from error
+        if not network.prefixlen:
+            raise ValueError(
+                "listen.trusted_proxies: expected your proxies, not everybody: visitors could say who they are"
+            )
+    if (listen.proxy_http_port or listen.proxy_https_port) and not listen.trusted_proxies:
+        raise ValueError("listen.trusted_proxies: expected the addresses of what speaks the PROXY protocol to you")
 
 
 def _check_network(config: Config) -> None:
@@ -278,8 +306,14 @@ https_port = {https_port}
 # "0.0.0.0" is every IPv4 address of the machine, "::" every IPv6 address.
 addresses = ["0.0.0.0", "::"]
 # Requests under way and WebSockets of one visitor's address (of IPv6: network of 64 bits); more are answered with
-# 429. 0 is no limit: set that behind a proxy on another machine. The machine's own 127.0.0.1 and ::1 are never limited.
+# 429. 0 is no limit. The machine's own 127.0.0.1 and ::1 are never limited.
 connections_per_address = 1024
+# Load balancers and CDNs in front of this machine, as addresses or networks: from them alone X-Forwarded-For and
+# X-Forwarded-Proto are believed, and the PROXY protocol on the ports below. Each must set these headers itself.
+trusted_proxies = []
+# Further ports, for what speaks the PROXY protocol (HTTP; HTTPS that is passed through). 0 is none.
+proxy_http_port = 0
+proxy_https_port = 0
 
 [python]
 # Where python3.X is looked for, beside /usr/bin: folders that hold bin/python3.X. "~" is root's home.

@@ -68,3 +68,21 @@ def test_a_website_may_never_have_more_than_its_user() -> None:
 def test_a_missing_file_says_where_it_comes_from(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`hostel up` writes it"):
         read_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('trusted_proxies = ["everybody"]', "expected addresses or networks"),
+        ('trusted_proxies = ["10.0.0.1/8"]', "host bits"),
+        ('trusted_proxies = ["0.0.0.0/0"]', "not everybody"),
+        ("proxy_http_port = 8081", "expected the addresses"),
+        ("proxy_https_port = 70000", "expected 1 to 65535"),
+        ('proxy_http_port = 8443\ntrusted_proxies = ["10.0.0.1"]', "differ"),
+    ],
+)
+def test_proxies_that_cannot_be_trusted_are_named(tmp_path, line, words):
+    file = tmp_path / "hostel.toml"
+    file.write_text(f'[sites]\ndomain = "h.test"\n[listen]\nhttp_port = 8080\nhttps_port = 8443\n{line}\n')
+    with pytest.raises(ConfigError, match=words):
+        read_config(file)

@@ -30,7 +30,8 @@ local function find_redirect(entry, is_https)
     end
 end
 
-local function access(is_https)
+local function access()
+    local is_https = var.visitor_scheme == "https"
     local version = http_version()
     if not version then -- HTTP/1.2, say
         return pages.answer("unsupported_version")
@@ -79,8 +80,8 @@ local function access(is_https)
     return pages.answer_state(entry.state)
 end
 
-return function(is_https)
-    local ok, err = pcall(access, is_https)
+return function()
+    local ok, err = pcall(access)
     if not ok then
         complain("access", err)
         return pages.answer("fault")

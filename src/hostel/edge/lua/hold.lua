@@ -166,8 +166,8 @@ local function is_overrun(entry, run)
         and is_backlog_full(entry)
 end
 
-local function go_on(entry, must_wait, is_https)
-    var.site_host = is_https and entry.https_host or entry.host
+local function go_on(entry, must_wait)
+    var.site_host = var.visitor_scheme == "https" and entry.https_host or entry.host
     traffic.enter(entry)
     if must_wait and reconnects.is_due(entry) then
         return ngx.exec("@spread")
@@ -176,7 +176,7 @@ local function go_on(entry, must_wait, is_https)
     end
 end
 
-local function hold(is_https)
+local function hold()
     local entry = routes.find(var.host)
     if not entry or entry.is_broken then
         return pages.answer_state(entry and entry.state)
@@ -207,11 +207,11 @@ local function hold(is_https)
         return pages.answer_state(entry.state)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
-    return go_on(entry, must_wait, is_https)
+    return go_on(entry, must_wait)
 end
 
-return function(is_https)
-    local ok, err = pcall(hold, is_https)
+return function()
+    local ok, err = pcall(hold)
     if not ok then
         complain("hold", err)
         return pages.answer("fault")
