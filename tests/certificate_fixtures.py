@@ -30,22 +30,22 @@ class FakeDns:
     """pebble-challtestsrv: a real DNS server that says what it is told to."""
 
     def __init__(self) -> None:
-        self.port, self._management = free_port(), free_port()
-        listen = ("-dns01", f"127.0.0.1:{self.port}", "-management", f"127.0.0.1:{self._management}")
+        self.port, self.management = free_port(), free_port()
+        listen = ("-dns01", f"127.0.0.1:{self.port}", "-management", f"127.0.0.1:{self.management}")
         others = ("-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "")
         self._process = subprocess.Popen(
             ["pebble-challtestsrv", *listen, *others[:6], "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_for_answer(f"http://127.0.0.1:{self._management}/")
+        wait_for_answer(f"http://127.0.0.1:{self.management}/")
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
     def tell(self, verb: str, **about: object) -> None:
-        answer = httpx.post(f"http://127.0.0.1:{self._management}/{verb}", json=about, trust_env=False)
+        answer = httpx.post(f"http://127.0.0.1:{self.management}/{verb}", json=about, trust_env=False)
         assert answer.status_code == 200, answer.text
 
     def set_cname(self, name: str, target: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import requests
+import structlog
 from acme import challenges, client, errors, messages
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -31,6 +32,8 @@ from hostel.wire.certificate import (
     NotIssued,
 )
 from hostel.wire.files import write_atomically
+
+log = structlog.get_logger()
 
 REQUEST_DEADLINE_S = 15
 ORDER_DEADLINE_S = 120.0
@@ -158,7 +161,10 @@ def _order(acme: client.ClientV2, csr: bytes, answer: Answer, kind: type[challen
         return str(acme.poll_and_finalize(order, deadline).fullchain_pem)
     finally:
         for take_away in put:
-            take_away()
+            try:
+                take_away()
+            except NotIssued as error:  # it is answered already: no reason to give up what was issued
+                log.warning("an answer to the certificate authority stays", error=str(error))
 
 
 def _csr(key: ec.EllipticCurvePrivateKey, names: Sequence[str]) -> bytes:

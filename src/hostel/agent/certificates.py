@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hostel.wire.config import Config
+from hostel.wire.config import SITES_OWN, Config
 from hostel.wire.files import write_atomically
 
 log = structlog.get_logger()
@@ -39,6 +39,11 @@ def ensure_certificates(directory: Path, config: Config, *, installation: str, n
         authority = _make_authority(permitted, installation, now)
         _store(directory, CA, *authority)
         log.info("certificate authority made", permitted=sorted(permitted))
+    has_others = config.certificates.sites != SITES_OWN and all(
+        (directory / f"{SITES}.{suffix}").exists() for suffix in ("pem", "key")
+    )
+    if has_others:  # see sites_certificate.py
+        return False
     leaf = _load(directory, SITES)
     if not is_new_authority and leaf is not None and _names(leaf[0]) == set(names) and not _is_due(leaf[0], now):
         return False

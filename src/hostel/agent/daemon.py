@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,18 @@ import uvicorn
 from starlette.applications import Starlette
 
 from hostel.agent import api, kernel
-from hostel.agent.certificates import CA, SITES, ensure_certificates
+from hostel.agent.certificate_desk import find_authority
+from hostel.agent.certificates import CA, ensure_certificates
+from hostel.agent.dns_challenges import answer_by_dns
 from hostel.agent.fairness import Fairness
 from hostel.agent.installation import PANEL_NUMBER, Installation, ensure_installation
 from hostel.agent.leftovers import remove_leftovers
 from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
 from hostel.agent.panel import pull_wanted
+from hostel.agent.sites_certificate import SitesCertificate
 from hostel.agent.tenant import edge_gid
 from hostel.edge.publish import Edge
-from hostel.wire.config import read_config
+from hostel.wire.config import SITES_ACME, read_config
 from hostel.wire.errors import HostelError
 from hostel.wire.paths import Paths
 from hostel.wire.website import State, Version
@@ -35,7 +39,6 @@ from hostel.wire.website import State, Version
 log = structlog.get_logger()
 
 PULL_EVERY_S = 30.0
-RENEW_EVERY_S = 3600.0
 _SOCKET = "agent.sock"
 _FAULT_PAUSE_S = 5.0  # after a fault of the housekeeping: do not spin on it
 _LOCK_TRIES, _LOCK_PAUSE_S = 40, 0.05
@@ -153,13 +156,14 @@ class Daemon:
             await asyncio.sleep(0.2)
 
     async def _renew(self, installation: str) -> None:
+        sites = SitesCertificate(self._paths.certificates, self._config, self._edge, installation=installation)
+        authority = find_authority(self._config, self._paths)
+        wanted = self._config.certificates
+        answer = answer_by_dns(wanted, sites_domain=self._config.sites.domain) if wanted.sites == SITES_ACME else None
         while True:
-            try:
-                ensure_certificates(self._paths.certificates, self._config, installation=installation)
-                await self._edge.push_certificate(SITES)
-            except (HostelError, OSError) as error:
-                log.error("certificate could not be renewed", error=str(error))
-            await asyncio.sleep(RENEW_EVERY_S)
+            now = datetime.now(UTC)
+            again_at = await sites.refresh(authority, answer, now=now)
+            await asyncio.sleep((again_at - now).total_seconds())
 
 
 async def _persist(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

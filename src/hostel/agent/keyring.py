@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from cryptography import x509
 
-from hostel.agent.upload import dns_names
+from hostel.agent.upload import dns_names, split_bundle
 from hostel.edge.publish import Edge
 from hostel.wire.certificate import CertificateReport, CertType, NoCertificate
 from hostel.wire.codec import parse, to_jsonable
@@ -61,8 +61,7 @@ class Keyring:
 
     def chain(self, domain: str) -> bytes:
         """Without the key."""
-        text = (self._directory / f"{domain}.pem").read_bytes()
-        return text.partition(b"-----BEGIN PRIVATE KEY-----")[0]
+        return split_bundle((self._directory / f"{domain}.pem").read_bytes())[0]
 
     def certificate(self, domain: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.chain(domain))

@@ -42,6 +42,12 @@ def bundle(certificates: Sequence[x509.Certificate], key: ec.EllipticCurvePrivat
     return b"".join(certificate.public_bytes(pem) for certificate in certificates) + secret
 
 
+def split_bundle(bundle: bytes) -> tuple[bytes, bytes]:
+    """Chain and key."""
+    chain, begin, key = bundle.partition(b"-----BEGIN PRIVATE KEY-----")
+    return chain, begin + key
+
+
 def dns_names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)

@@ -14,6 +14,9 @@ from hostel.wire.names import InvalidName, canonical_domain
 from hostel.wire.website import MIB, Limits, TenantLimits, Traffic
 
 HELD_DAYS_CEILING = 3650
+SITES_OWN, SITES_ACME, SITES_FILES = "own", "acme", "files"
+SITES_SOURCES = (SITES_OWN, SITES_ACME, SITES_FILES)
+DNS_WAIT_CEILING_S = 600
 LIMIT_CEILING = 1 << 30  # no machine has so much of anything, and in MiB it fits the kernel's numbers
 
 
@@ -155,6 +158,14 @@ class CertificatesConfig:
     acme_directory: str = ""  # of the authority for users' own domains; "" obtains none
     acme_email: str = ""
     acme_ca_file: str = ""  # "" trusts what the system trusts
+    sites: str = SITES_OWN  # where the certificate of the sites domain comes from: SITES_SOURCES
+    sites_chain_file: str = ""
+    sites_key_file: str = ""
+    dns_server: str = ""  # that takes updates (RFC 2136), `address` or `address:port`
+    dns_zone: str = ""  # "" is the sites domain
+    dns_key_file: str = ""  # for them, as `tsig-keygen` writes it
+    dns_hook: str = ""  # a program instead
+    dns_wait_s: float = 10.0  # until all servers of the zone have it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +218,7 @@ def _check(config: Config) -> None:
     _check_ports(config)
     _check_network(config)
     _check_domains(config)
+    _check_certificates(config.certificates)
     for section, values in (("limits", config.limits), ("logs", config.logs)):
         for field_ in fields(values):
             if not 0 < getattr(values, field_.name) < LIMIT_CEILING:
@@ -264,12 +276,23 @@ def _check_network(config: Config) -> None:
 def _check_domains(config: Config) -> None:
     for resolver in config.domains.resolvers:
         parse_resolver(resolver)
-    if config.certificates.acme_directory and not config.certificates.acme_directory.startswith(
-        ("https://", "http://")
-    ):
-        raise ValueError("certificates.acme_directory: expected the URL of an ACME directory, or nothing")
     if not 0 <= config.domains.held_days <= HELD_DAYS_CEILING:
         raise ValueError(f"domains.held_days: expected 0 to {HELD_DAYS_CEILING}")
+
+
+def _check_certificates(wanted: CertificatesConfig) -> None:
+    if wanted.acme_directory and not wanted.acme_directory.startswith(("https://", "http://")):
+        raise ValueError("certificates.acme_directory: expected the URL of an ACME directory, or nothing")
+    if wanted.sites not in SITES_SOURCES:
+        raise ValueError(f"certificates.sites: expected one of {', '.join(SITES_SOURCES)}")
+    if wanted.sites == SITES_ACME and not (wanted.acme_directory and (wanted.dns_server or wanted.dns_hook)):
+        raise ValueError('certificates.sites: "acme" needs acme_directory, and dns_server or dns_hook')
+    if wanted.sites == SITES_FILES and not (wanted.sites_chain_file and wanted.sites_key_file):
+        raise ValueError('certificates.sites: "files" needs sites_chain_file and sites_key_file')
+    if wanted.dns_server:
+        parse_resolver(wanted.dns_server)
+    if not 0 <= wanted.dns_wait_s <= DNS_WAIT_CEILING_S:
+        raise ValueError(f"certificates.dns_wait_s: expected 0 to {DNS_WAIT_CEILING_S}")
 
 
 def parse_resolver(text: str) -> tuple[str, int]:
@@ -373,6 +396,19 @@ acme_directory = ""
 acme_email = ""
 # A file with the root certificates of a private authority's own HTTPS. "" is for those that the system trusts.
 acme_ca_file = ""
+# Where the certificate of the sites domain and all names below it comes from: "own", the installation's own authority;
+# "files", the two named below, which are looked at each hour; "acme", the authority above, by DNS records (DNS-01).
+sites = "own"
+sites_chain_file = ""
+sites_key_file = ""
+# For "acme": the server that takes updates (RFC 2136) of the zone ("" is the sites domain), with a key in a file as
+# `tsig-keygen` writes it; or a program that is called with `add` or `remove`, the record's name, and its text.
+dns_server = ""
+dns_zone = ""
+dns_key_file = ""
+dns_hook = ""
+# How long until all servers of the zone have such a record.
+dns_wait_s = 10.0
 
 [sandbox.environment]
 # Set in every console and website, PIP_INDEX_URL for example.
