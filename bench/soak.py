@@ -5,6 +5,7 @@ stopped    the agent stopped by SIGSTOP while 1,000 requests a second are answer
 adoption   100 live sandboxes, the agent killed: from the start of the next one to the last adopted run
 master     nginx's master killed: for how long connections are refused
 schedules  random schedules of kill -9 and SIGSTOP at the fail-points of agent, runc, logger and publication
+replay     those schedules again, one at a time, that were not as promised
 
 Each part writes its figures and the machine into results/soak.json and leaves the other parts' alone.
 """
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import math
 import os
 import re
 import shutil
@@ -25,7 +27,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -77,9 +79,9 @@ class Outcome:
 
 @dataclass(slots=True)
 class Record:
-    """What the schedules have shown so far."""
+    """What the schedules of `seeds` have shown so far."""
 
-    first_seed: int
+    seeds: Sequence[int]
     played: int = 0
     requests: int = 0
     longest_convergence_s: float = 0.0
@@ -365,10 +367,9 @@ def soak_schedules(options: Options) -> Outcome:
     """Each arena is a process with a platform of its own, and plays its part of the seeds."""
     count = 5 if options.is_quick else SCHEDULES
     began, wall_end = time.monotonic(), time.time() + options.seconds
-    shares = [count // options.arenas + (number < count % options.arenas) for number in range(options.arenas)]
-    firsts = [options.seed + sum(shares[:number]) for number in range(options.arenas)]
+    shares = [range(options.seed + number, options.seed + count, options.arenas) for number in range(options.arenas)]
     with console.status(f"schedules from seed {options.seed}"), ProcessPoolExecutor(options.arenas) as pool:
-        records = list(pool.map(play_share, firsts, shares, [wall_end] * options.arenas))
+        records = list(pool.map(play_share, shares, [wall_end] * options.arenas))
     hits = sum((record.hits for record in records), Counter[str]())
     violations = [violation for record in records for violation in record.violations]
     played, requests = sum(record.played for record in records), sum(record.requests for record in records)
@@ -387,24 +388,33 @@ def soak_schedules(options: Options) -> Outcome:
     return Outcome(figures, violations)
 
 
-def play_share(first_seed: int, count: int, wall_end: float) -> Record:
-    """`count` schedules, or as many as are played by `wall_end`. Where one could not be played to its end, that counts
-    as a violation and a new platform plays the next one.
+def play_share(seeds: Sequence[int], wall_end: float = math.inf) -> Record:
+    """The schedules of `seeds`, or as many as are played by `wall_end`. Where one could not be played to its end, that
+    counts as a violation and a new platform plays the next one.
     """
-    record = Record(first_seed=first_seed)
-    while record.played < count and time.time() < wall_end:
+    record = Record(seeds)
+    while record.played < len(seeds) and time.time() < wall_end:
         with running(SCHEDULE_SETTINGS) as platform:
             users = [platform.add_user(name) for name in ("soak", "steady")]
-            asyncio.run(play(platform, users, record, count=count, wall_end=wall_end))
+            asyncio.run(play(platform, users, record, wall_end))
     return record
 
 
-async def play(platform: Platform, users: list[User], record: Record, *, count: int, wall_end: float) -> None:
-    """Until `count` are played, or `wall_end` has come, or one could not be."""
+def soak_replay(_: Options) -> Outcome:
+    """Those of the last schedules that were not as promised, one after the other: was the machine too busy?"""
+    earlier = json.loads((RESULTS / "soak.json").read_text())["schedules"]["violations"]
+    seeds = sorted({int(violation.split(":")[0].removeprefix("seed ")) for violation in earlier})
+    record = play_share(seeds)
+    console.print(f"{record.played} schedules again, {len(record.violations)} violations")
+    return Outcome({"seeds": seeds, "violations": record.violations}, record.violations)
+
+
+async def play(platform: Platform, users: list[User], record: Record, wall_end: float) -> None:
+    """Until all are played, or `wall_end` has come, or one could not be."""
     async with schedules.arena(platform, users) as arena:
         try:
-            while record.played < count and time.time() < wall_end:
-                seed = record.first_seed + record.played
+            while record.played < len(record.seeds) and time.time() < wall_end:
+                seed = record.seeds[record.played]
                 record.played += 1
                 outcome = await arena.run(seed)
                 record.requests += outcome.requests
@@ -436,6 +446,7 @@ PARTS: dict[str, Callable[[Options], Outcome]] = {
     "adoption": soak_adoption,
     "master": soak_master,
     "schedules": soak_schedules,
+    "replay": soak_replay,
 }
 
 
