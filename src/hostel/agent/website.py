@@ -644,7 +644,7 @@ class Website:
     async def _until_told(self, sandbox: Sandbox) -> None:
         """As long as visitors may still be sent to it, nothing in flight at `sandbox` means nothing."""
         end = time.monotonic() + _TELL_DEADLINE_S
-        while not (self._is_route_told or self._is_deleted or sandbox.exit.done()) and time.monotonic() < end:
+        while not (self._is_route_told or sandbox.exit.done()) and time.monotonic() < end:
             await asyncio.wait([sandbox.exit], timeout=_TELL_AGAIN_S)
 
     async def _spread(self, sandbox: Sandbox) -> None:
