@@ -1,9 +1,11 @@
 """Further names of a website, forced HTTPS, HSTS, and the path of the certificate authority's questions."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, replying
+from cryptography import x509
+from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, make_certificate, replying
 
 from hostel.wire.route import RouteState
 
@@ -96,3 +98,26 @@ def test_h6_the_challenge_path_is_the_platforms_for_all_names(
     assert len(upstream.requests) == seen
     if is_secure and host in (SITE, ALIAS):
         assert edge.get(host, "/.well-known/acme-challenge-2/token", tls=tls).status == 200
+
+
+def test_a_certificate_is_another_at_once_in_each_worker_also_when_it_was_removed_between(
+    edge: RunningEdge, tmp_path: Path
+) -> None:
+    name = "www.changing.example"
+    for number in range(3):
+        make_certificate(tmp_path, f"{number}", name, f"names.{DOMAIN}")
+        chain, key = (tmp_path / f"{number}.pem").read_bytes(), (tmp_path / f"{number}.key").read_bytes()
+        (edge.paths.certificates / f"{name}.pem").write_bytes(chain + key)
+        edge.call(lambda e: e.push_certificate(name, only_for=name))
+        wanted = x509.load_pem_x509_certificate(chain)
+        assert all(shown(edge, name) == wanted for _ in range(12)), "connections fall to all workers"
+        assert shown(edge, f"names.{DOMAIN}") != wanted
+        if number == 1:
+            edge.call(lambda e: e.remove_certificate(name))
+            assert all(shown(edge, name) == shown(edge, f"names.{DOMAIN}") for _ in range(12))
+
+
+def shown(edge: RunningEdge, name: str) -> x509.Certificate:
+    with edge.connect(tls=name) as connection:
+        der = connection.getpeercert(binary_form=True)  # type: ignore[attr-defined]
+    return x509.load_der_x509_certificate(der)

@@ -298,4 +298,4 @@ def test_the_configuration_listens_on_ipv6_in_brackets(stopped: RunningEdge) -> 
     machine = Machine(addresses=("0.0.0.0", "::"), workers=2, open_files=1024)
     text = configure.render_nginx_conf(stopped.paths, read_config(stopped.paths.config_file), machine)
     assert f"listen [::]:{stopped.https_port} default_server ssl http2 reuseport" in text
-    assert text.count("proxy_pass ") == text.count("proxy_ignore_headers X-Accel-Redirect ") == 6
+    assert text.count("proxy_pass ") == text.count("proxy_ignore_headers X-Accel-Redirect ") == 12

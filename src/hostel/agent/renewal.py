@@ -37,17 +37,18 @@ log = structlog.get_logger()
 LIFETIME_SHARE = 2 / 3  # of which the renewal is due, where the authority names no time
 JITTER_SHARE = 1 / 48  # of the lifetime: certificates obtained on one day are not due in one hour
 BACK_OFF_FIRST, BACK_OFF_MOST = timedelta(minutes=15), timedelta(hours=24)
+INQUIRY_LEAST, INQUIRY_AFTER_FAILURE, INQUIRY_MOST = timedelta(seconds=1), timedelta(hours=6), timedelta(days=1)
 _LOOK_AGAIN_S = 3600.0
 _PAUSE_S = 1.0  # between two orders
 
 
 def plan_renewal(certificate: x509.Certificate, *, suggested: datetime | None) -> datetime:
     """When to renew: as the authority suggests, else at two thirds of the lifetime, spread by the serial."""
-    if suggested is not None:
-        return suggested
     begin: datetime = certificate.not_valid_before_utc
     end: datetime = certificate.not_valid_after_utc
     lifetime = end - begin
+    if suggested is not None:
+        return min(suggested, end - lifetime / 12)  # an authority may be wrong; two failed tries must still have room
     digest = hashlib.sha256(str(certificate.serial_number).encode()).digest()
     spread = int.from_bytes(digest[:4], "big") / (1 << 32) * 2 - 1
     return begin + timedelta(seconds=lifetime.total_seconds() * (LIFETIME_SHARE + JITTER_SHARE * spread))
@@ -180,10 +181,12 @@ class Renewal:
         if authority is None:
             raise AcmeOff
         try:
-            return await in_daemon_thread(lambda: authority.find_renewal(chain), name="acme")
+            suggested, ask_at = await in_daemon_thread(lambda: authority.find_renewal(chain), name="acme")
         except NotIssued as error:
             log.warning("the certificate authority does not say when to renew", error=str(error))
-            return None, datetime.now(UTC) + timedelta(hours=6)
+            return None, datetime.now(UTC) + INQUIRY_AFTER_FAILURE
+        now = datetime.now(UTC)
+        return suggested, min(max(ask_at, now + INQUIRY_LEAST), now + INQUIRY_MOST)
 
     # -- one order
 

@@ -39,6 +39,8 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_and_not_all_in_one_h
 def test_what_the_authority_suggests_goes_first() -> None:
     at = NOW - timedelta(days=1)
     assert plan_renewal(certificate(timedelta(days=45)), suggested=at) == at
+    late = plan_renewal(certificate(timedelta(days=60)), suggested=NOW + timedelta(days=400))
+    assert late == NOW + timedelta(days=55), "never past the end"
 
 
 @given(failures=st.integers(1, 100_000), jitter=st.floats(0, 1))

@@ -47,11 +47,14 @@ local function access()
         return pages.answer("unknown_website")
     end
     var.site_log = entry.access_log
-    local target = not entry.is_broken and find_redirect(entry, is_https)
+    if entry.is_broken then
+        return pages.answer_state(entry.state)
+    end
+    local target = find_redirect(entry, is_https)
     if target then
         return pages.redirect(target)
     end
-    if is_https and entry.hsts_s and entry.hsts_s > 0 then
+    if is_https and entry.hsts_s > 0 then
         var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
     end
     if entry.users then

@@ -1,7 +1,8 @@
 -- Certificates by host name: the shared dict holds them as text, each worker parses one once and again when it changes.
 --
 -- `certificate:<name>` is the whole certificate as JSON, so that chain and key always belong together; `host:<pattern>`
--- says which certificate covers a host name or `*.parent`.
+-- says which certificate covers a host name or `*.parent`; `stamp:<name>` changes whenever the certificate does: so a
+-- handshake reads a number and not the whole text.
 local cjson = require "cjson.safe"
 local ssl = require "ngx.ssl"
 
@@ -55,6 +56,7 @@ function _M.put(certificate)
     local name = certificate.name
     forget_hosts(name, certificates:get("certificate:" .. name))
     local ok, err = certificates:safe_set("certificate:" .. name, cjson.encode(certificate))
+    certificates:incr("stamp:" .. name, 1, 0)
     for _, pattern in ipairs(certificate.names) do
         if ok then
             ok, err = certificates:safe_set("host:" .. pattern, name)
@@ -67,18 +69,21 @@ end
 function _M.remove(name)
     forget_hosts(name, certificates:get("certificate:" .. name))
     certificates:delete("certificate:" .. name)
+    certificates:incr("stamp:" .. name, 1, 0) -- never deleted: a worker may still have parsed an earlier one
 end
 
 -- The parsed certificate ({certificate, key, covers}) for a host name in lower case, or for a client that names none.
 function _M.find(host)
     local name = find_name(host)
-    local text = certificates:get("certificate:" .. name)
+    local stamp = certificates:get("stamp:" .. name) -- first: what is read after it is as new, or newer
     local cached = parsed[name]
+    if cached and cached.stamp == stamp then
+        return cached
+    end
+    local text = certificates:get("certificate:" .. name)
     if not text then
         parsed[name] = nil
         return nil
-    elseif cached and cached.text == text then
-        return cached
     end
     local message = cjson.decode(text)
     local chain, chain_err = ssl.parse_pem_cert(message.chain)
@@ -90,7 +95,7 @@ function _M.find(host)
     for _, pattern in ipairs(message.names) do
         covers[pattern] = true
     end
-    cached = { text = text, certificate = chain, key = key, covers = covers }
+    cached = { stamp = stamp, certificate = chain, key = key, covers = covers }
     parsed[name] = cached
     return cached
 end
