@@ -47,7 +47,7 @@ def test_the_session_cookie_belongs_to_this_host_alone(platform: Platform, bob: 
     window.send_login(platform, "bob", bob.password)
     expect(window.page.get_by_role("button", name="Log out")).to_be_visible()
     cookies = {cookie["name"]: cookie for cookie in window.page.context.cookies()}
-    assert set(cookies) == {"__Host-csrf", "__Host-session"}
+    assert set(cookies) == {"__Host-csrf", "__Host-session", "__Host-device"}
     for cookie in cookies.values():
         assert (cookie["secure"], cookie["httpOnly"], cookie["domain"]) == (True, True, f"www.{platform.domain}")
 

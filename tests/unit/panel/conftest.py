@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from hostel.panel.accounts.guessing import logins
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.uses import uses
-from hostel.panel.accounts.views import logins
 from hostel.panel.api.throttles import requests as api_requests
 from hostel.panel.audit.models import OPERATOR, Entry, act_as
 from hostel.panel.wanted.models import current_version

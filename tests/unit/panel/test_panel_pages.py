@@ -48,7 +48,7 @@ def test_somebody_logs_in_sees_the_dashboard_and_logs_out(owner, stranger):
 def test_g7_cookies_belong_to_this_host_alone(owner, stranger):
     stranger.get("/login/", secure=True)
     log_in(stranger, "xanthippe", PASSWORD)
-    assert set(stranger.cookies) == {"__Host-csrf", "__Host-session"}
+    assert set(stranger.cookies) == {"__Host-csrf", "__Host-session", "__Host-device"}
     for cookie in stranger.cookies.values():
         assert (cookie["secure"], cookie["httponly"], cookie["path"], cookie["domain"]) == (True, True, "/", "")
         assert cookie["samesite"] == "Lax"
@@ -73,16 +73,64 @@ def test_wrong_password_and_unknown_user_get_the_same_answer(owner, stranger):
 def test_logins_are_throttled_by_address_and_by_name(owner, stranger, limit):
     limit(logins_per_minute=2)
     for name in ("xanthippe", "nobody"):
-        for number in range(2):
+        for number in range(20):  # a name, from as many addresses as it takes
             assert log_in(stranger, name, "wrong", **{"x-real-ip": f"192.0.2.{number}"}).status_code == 200
-    by_name = log_in(stranger, "Xanthippe ", PASSWORD, **{"x-real-ip": "192.0.2.9"})
-    unknown = log_in(stranger, "nobody", PASSWORD, **{"x-real-ip": "192.0.2.10"})
+    by_name = log_in(stranger, "Xanthippe ", PASSWORD, **{"x-real-ip": "192.0.2.109"})
+    unknown = log_in(stranger, "nobody", PASSWORD, **{"x-real-ip": "192.0.2.110"})
     by_address = log_in(stranger, "somebody", "wrong", **{"x-real-ip": "192.0.2.1"})
     for page in (by_name, unknown, by_address):
         assert page.status_code == 429
         assert 0 < int(page.headers["Retry-After"]) <= 30
         assert b"Too many attempts. Try again in" in page.content
-    assert log_in(stranger, "sokrates", "wrong", **{"x-real-ip": "192.0.2.11"}).status_code == 200
+    assert log_in(stranger, "sokrates", "wrong", **{"x-real-ip": "192.0.2.111"}).status_code == 200
+
+
+def flood(name):
+    """From many addresses, until the name is not let in any more; says how many tries that took."""
+    for number in range(100):
+        browser = Client(headers={"host": HOST})
+        if log_in(browser, name, "wrong", **{"x-real-ip": f"198.51.100.{number}"}).status_code == 429:
+            return number
+    raise AssertionError("it is never stopped")
+
+
+def test_g15_strangers_lock_nobody_out_of_a_known_browser(owner, stranger, limit):
+    limit(logins_per_minute=2)
+    assert log_in(stranger, "xanthippe", PASSWORD, **{"x-real-ip": "192.0.2.1"}).status_code == 302
+    stranger.post("/logout/", secure=True)
+    cookie = stranger.cookies["__Host-device"]
+    assert (cookie["httponly"], cookie["secure"], cookie["samesite"], cookie["path"]) == (True, True, "Lax", "/")
+    assert flood("xanthippe") == 19, "one was used to log in"
+    new = Client(headers={"host": HOST})
+    assert log_in(new, "xanthippe", PASSWORD, **{"x-real-ip": "203.0.113.1"}).status_code == 429, "control"
+    assert log_in(stranger, "Xanthippe", "wrong", **{"x-real-ip": "198.51.100.1"}).status_code == 200
+    assert log_in(stranger, "xanthippe", PASSWORD, **{"x-real-ip": "198.51.100.1"}).status_code == 302
+
+
+def test_g15_one_address_alone_locks_no_name(owner, stranger, limit):
+    limit(logins_per_minute=2)
+    tries = [log_in(stranger, "xanthippe", "wrong", **{"x-real-ip": "192.0.2.1"}).status_code for _ in range(30)]
+    assert tries == [200] * 2 + [429] * 28
+    other = Client(headers={"host": HOST})
+    assert log_in(other, "xanthippe", PASSWORD, **{"x-real-ip": "192.0.2.2"}).status_code == 302
+
+
+def test_g15_a_device_is_limited_by_itself_and_known_for_its_user_alone(owner, other, stranger, limit):
+    limit(logins_per_minute=2)
+    assert log_in(stranger, "xanthippe", PASSWORD, **{"x-real-ip": "192.0.2.1"}).status_code == 302
+    stranger.post("/logout/", secure=True)
+    tries = [
+        log_in(stranger, "xanthippe", "wrong", **{"x-real-ip": f"192.0.2.{number}"}).status_code
+        for number in range(10, 14)
+    ]
+    assert tries == [200, 200, 429, 429]
+    flood("sokrates")
+    assert log_in(stranger, "sokrates", "correct horse battery", **{"x-real-ip": "192.0.2.50"}).status_code == 429
+    forged = Client(headers={"host": HOST})
+    flood("xanthippe")
+    for text in ("", "x", "a:b:c", stranger.cookies["__Host-device"].value[:-1] + "-"):
+        forged.cookies["__Host-device"] = text
+        assert log_in(forged, "xanthippe", PASSWORD, **{"x-real-ip": "192.0.2.51"}).status_code == 429
 
 
 def test_g6_a_form_from_another_origin_is_refused(owner):

@@ -1,8 +1,5 @@
 """Logging in and out, and the Account page with its tabs. Server-rendered; works without JavaScript."""
 
-import hashlib
-import time
-
 import structlog
 from django.conf import settings
 from django.contrib.auth import login, logout, update_session_auth_hash
@@ -14,15 +11,14 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from hostel.panel.accounts.forms import LoginForm
+from hostel.panel.accounts.guessing import count_attempt, remember_device
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.accounts.tokens import NewToken, create_token
 from hostel.panel.accounts.tokens import revoke_token as revoke
-from hostel.panel.ratelimit import RateLimit, address_key, retry_after
+from hostel.panel.ratelimit import address_key, retry_after
 
 log = structlog.get_logger(__name__)
-
-logins = RateLimit()
 
 
 class _Next(RedirectURLMixin):
@@ -37,14 +33,14 @@ class _Next(RedirectURLMixin):
 @sensitive_post_parameters("password")
 @require_http_methods(["GET", "HEAD", "POST"])
 def log_in(request: HttpRequest) -> HttpResponse:
-    """Wrong password and unknown user get the same words and take the same time; both count for name and address."""
+    """Wrong password and unknown user get the same words and take the same time; both count as attempts."""
     following = _Next(request)
     if request.user.is_authenticated:
         return redirect(following.get_success_url())
     page = {"next": following.get_redirect_url()}
     if request.method != "POST":
         return render(request, "accounts/login.html", {**page, "form": LoginForm(request)})
-    wait_s = _count_login(request)
+    wait_s = count_attempt(request, request.POST.get("username", ""))
     if wait_s:
         throttled = {**page, "form": LoginForm(request), "wait_s": retry_after(wait_s)}
         response = render(request, "accounts/login.html", throttled, status=429)
@@ -56,15 +52,9 @@ def log_in(request: HttpRequest) -> HttpResponse:
         return render(request, "accounts/login.html", {**page, "form": form})
     request.session.clear_expired()  # nobody else does
     login(request, form.get_user())
-    return redirect(following.get_success_url())
-
-
-def _count_login(request: HttpRequest) -> float:
-    """How many seconds to wait; 0.0 where this attempt may go on."""
-    now, limit = time.monotonic(), settings.HOSTEL_CONFIG.panel.logins_per_minute
-    name = request.POST.get("username", "").strip().lower()
-    name_key = "name:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()  # bounds what is kept
-    return logins.take(address_key(request), limit=limit, now=now) or logins.take(name_key, limit=limit, now=now)
+    response = redirect(following.get_success_url())
+    remember_device(response, form.get_user().username)
+    return response
 
 
 @require_POST
