@@ -107,13 +107,13 @@ class Doors:
     async def _opened(self, tenant: Tenant) -> Sandbox:
         """The tenant's door, which accepts; its time to be idle begins anew."""
         async with self._locks[tenant.name]:
-            found = self._open.get(tenant.name)
-            if found is not None and await _accepts(found):
-                return found
             if tenant.is_leaving:
                 raise UnknownTenant
             if tenant.is_suspended:
                 raise AccountSuspended
+            found = self._open.get(tenant.name)
+            if found is not None and await _accepts(found):
+                return found
             await tenant.ensure()
             await self._gates.require(tenant.socket_directory)
             sandbox = await self._sandboxes.start(self._launcher.door(tenant), tenant)

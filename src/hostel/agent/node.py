@@ -198,6 +198,7 @@ class Node:
         runs = [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup)]
         await asyncio.to_thread(cgroup.terminate, runs, grace_s=_SUSPENSION_GRACE_S)
         await self.commands.discard_all(tenant)
+        await self.doors.close(tenant)
         log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from hostel.panel.accounts.models import NAMED_TOKENS_MOST, NamedToken, Scope, digest_of
 from hostel.panel.accounts.uses import uses
 from hostel.panel.audit.models import Entry
+from hostel.panel.websites.models import Website
 
 URL = "/api/v1/user/xanthippe/tokens/"
 SCOPES = [scope.value for scope in Scope]
@@ -172,3 +173,18 @@ def test_names_are_ones_own_and_their_number_is_limited(owner, other):
     one_more = make(owner, "last")
     assert (one_more.status_code, one_more.headers["Hostel-Error-Code"]) == (403, "limit_tokens")
     assert Entry.objects.filter(subject="last").count() == 0
+
+
+def test_a_named_token_cannot_have_the_full_one_handed_out(owner):
+    """Whoever may set a command would read it. Control: the full token may, and what is so already may be sent."""
+    owner.create()
+    one = f"{owner.websites_url}{owner.domain}/"
+    text = make(owner, scopes=["websites:write"]).json()["token"]
+    exposing = {"webapp": {"expose_token": True, "command": "env >out"}}
+    refused = call_with(owner, text, "PATCH", one, exposing)
+    assert (refused.status_code, refused.headers["Hostel-Error-Code"]) == (403, "scope_missing")
+    new = {"domain_name": f"a-{owner.domain}", "enabled": True, **exposing}
+    assert call_with(owner, text, "POST", owner.websites_url, new).status_code == 403
+    assert not Website.objects.filter(expose_token=True).exists()
+    assert owner.call("PATCH", one, {"webapp": {"expose_token": True}}).status_code == 200
+    assert call_with(owner, text, "PATCH", one, {"webapp": {"expose_token": True, "drain_s": 3}}).status_code == 200

@@ -37,11 +37,26 @@ def _use(token: NamedToken) -> None:
     uses.note(token.pk, now)
 
 
+async def is_still_good(token: ApiToken | NamedToken) -> bool:
+    """For a call that goes on for long: whether the token is neither revoked nor expired, its user not suspended."""
+    if isinstance(token, NamedToken) and token.is_expired(timezone.now()):
+        return False
+    tokens = NamedToken.objects if isinstance(token, NamedToken) else ApiToken.objects
+    return await tokens.filter(pk=token.pk, digest=token.digest, user__is_active=True).aexists()
+
+
 def user_of(request: "Request") -> User:
     """Who calls. Views ask after their permission classes have run, so it is somebody."""
     if not isinstance(request.user, User):
         raise exceptions.NotAuthenticated
     return request.user
+
+
+def token_of(request: "Request") -> ApiToken | NamedToken:
+    """With which token."""
+    if not isinstance(request.auth, ApiToken | NamedToken):
+        raise exceptions.NotAuthenticated
+    return request.auth
 
 
 def actor_of(request: "Request") -> Actor:

@@ -1,6 +1,7 @@
 """The three logs of a website: their last lines, and what comes, as server-sent events."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -11,12 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel import agent
+from hostel.panel.accounts.models import ApiToken, NamedToken
 from hostel.panel.api import schema
+from hostel.panel.api.authentication import is_still_good, token_of
 from hostel.panel.api.views import OwnersView
 
 TAIL_MOST = 5_000
 FOLLOWERS_MOST = 4  # of one user: each keeps a connection and a question open
 _TAIL = 100
+_LOOK_EVERY_S = 5.0
 
 _followers: Counter[str] = Counter()
 
@@ -45,7 +49,7 @@ class WebsiteLog(OwnersView):
             raise TooManyFollowers
         after = request.headers.get("Last-Event-ID", "")
         first = None if agent.POSITION.fullmatch(after) else agent.read_log(username, file, lines=lines)
-        events = _events(username, file, first, after)
+        events = _events(username, file, first, after, token=token_of(request))
         return StreamingHttpResponse(events, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -55,14 +59,24 @@ def _tail(given: str) -> int:
     raise exceptions.ValidationError({"tail": [f"Give a whole number from 0 to {TAIL_MOST:,}."]})
 
 
-async def _events(username: str, file: str, first: agent.LogLines | None, after: str) -> AsyncIterator[bytes]:
-    """Each line one event. The last of a batch carries the position, from which a client that comes back goes on."""
+async def _events(
+    username: str, file: str, first: agent.LogLines | None, after: str, *, token: ApiToken | NamedToken
+) -> AsyncIterator[bytes]:
+    """Each line one event. The last of a batch carries the position, from which a client that comes back goes on.
+
+    Ends within some seconds where the token is good no more.
+    """
     _followers[username] += 1
+    looked_at = time.monotonic()
     try:
         if first is not None:
             yield _event(first)
             after = first.position
         async for found in agent.follow_log(username, file, after=after):
+            if time.monotonic() - looked_at > _LOOK_EVERY_S:
+                if not await is_still_good(token):
+                    return
+                looked_at = time.monotonic()
             yield _event(found) if found.lines else b": nothing new\n\n"
     finally:
         _followers[username] -= 1

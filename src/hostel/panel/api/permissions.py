@@ -1,6 +1,7 @@
 """One class per rule."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rest_framework import exceptions
 from rest_framework.permissions import SAFE_METHODS, BasePermission
@@ -27,6 +28,12 @@ class IsThatUser(BasePermission):
 
 class ScopeMissing(exceptions.PermissionDenied):
     default_code = "scope_missing"
+
+
+def check_exposure(request: Request, wanted: Mapping[str, Any], *, is_exposed: bool = False) -> None:
+    """Whoever may set a command could read the full token, if they could also put it into the command's environment."""
+    if isinstance(request.auth, NamedToken) and wanted.get("expose_token") and not is_exposed:
+        raise ScopeMissing("Only your account's full token may set `expose_token`: that hands out the full token.")
 
 
 class HasScope(BasePermission):

@@ -18,6 +18,7 @@ from hostel.panel.accounts.models import Scope, User
 from hostel.panel.api import schema
 from hostel.panel.api.authentication import actor_of, user_of
 from hostel.panel.api.errors import CODE_HEADER
+from hostel.panel.api.permissions import check_exposure
 from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.audit.models import act_as
 from hostel.panel.domains.models import DomainExists
@@ -77,11 +78,10 @@ class Websites(OwnersView):
     def post(self, request: Request, username: str) -> Response:
         serializer = WebsiteCreation(data=request.data, context={"owner": self.owner})
         serializer.is_valid(raise_exception=True)
-        sent = serializer.validated_data
+        sent, wanted = serializer.validated_data, wanted_by(serializer.validated_data)
+        check_exposure(request, wanted)
         try:
-            website, condition = deploy.create(
-                owner=self.owner, domain_name=sent["domain_name"], wanted=wanted_by(sent)
-            )
+            website, condition = deploy.create(owner=self.owner, domain_name=sent["domain_name"], wanted=wanted)
         except (DomainExists, DomainUnproven) as error:
             raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
         return self.answer(website, condition, status=201)
@@ -98,7 +98,9 @@ class WebsiteDetail(OwnersView):
         website = self.get_website(domain_name)
         serializer = WebsiteChange(data=request.data, context={"website": website})
         serializer.is_valid(raise_exception=True)
-        return self.answer(website, deploy.change(website, wanted_by(serializer.validated_data)))
+        wanted = wanted_by(serializer.validated_data)
+        check_exposure(request, wanted, is_exposed=website.expose_token)
+        return self.answer(website, deploy.change(website, wanted))
 
     @schema.delete_website
     def delete(self, request: Request, username: str, domain_name: str) -> Response:
