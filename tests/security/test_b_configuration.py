@@ -98,16 +98,20 @@ SET_HEADERS = {
     ("Upgrade", "$websocket"),
     ("X-Forwarded-For", "$remote_addr"),
     ("X-Real-IP", "$remote_addr"),
-    ("X-Forwarded-Proto", "$scheme"),
+    ("X-Forwarded-Proto", "$visitor_scheme"),
     ("X-Forwarded-Host", "$site_host"),
     ("X-Forwarded-Port", ""),
     ("Forwarded", ""),
     ("Proxy", ""),
 }
+# Requests and responses, in the locations for those who want it otherwise.
+BUFFERING = {
+    "on_responses_on": ("on", "on"),
+    "off_responses_off": ("off", "off"),
+    "off_responses_on": ("off", "on"),
+}
 SINGLE = {
     "proxy_max_temp_file_size": ("0",),
-    "proxy_buffering": ("off",),
-    "proxy_request_buffering": ("on",),
     "proxy_next_upstream": ("off",),
     "proxy_redirect": ("off",),
     "proxy_http_version": ("1.1",),
@@ -129,6 +133,11 @@ def find_faults(main: Block) -> list[str]:
     """What is not as it must be, in which location."""
     faults = []
     for location in proxying(main):
+        wanted_buffering = BUFFERING.get(location.words[1].removeprefix("@requests_"), ("on", "off"))
+        names = ("proxy_request_buffering", "proxy_buffering")
+        buffering = tuple(word for name in names for words in location.effective(name) for word in words)
+        if buffering != wanted_buffering:
+            faults.append(f"{location.words}: buffers {buffering}")
         ignored = {name for words in location.effective("proxy_ignore_headers") for name in words}
         if not ignored >= IGNORED:
             faults.append(f"{location.words}: proxy_ignore_headers lacks {sorted(IGNORED - ignored)}")
@@ -158,9 +167,8 @@ def dumped() -> str:
 def test_b2_every_location_that_proxies_has_the_whole_set(dumped: str) -> None:
     main = parse(dumped)
     locations = proxying(main)
-    assert sorted(block.words for block in locations) == 2 * [("location", "/")] + 2 * [("location", "@hold")] + 2 * [
-        ("location", "@spread")
-    ]
+    names = ["/", "@hold", "@spread", *(f"@requests_{pair}" for pair in BUFFERING)]
+    assert sorted(block.words[1] for block in locations) == sorted(2 * names)  # HTTP and HTTPS
     assert all(block.parent and block.parent.words == ("server",) for block in locations)
     assert find_faults(main) == []
     assert main.effective("worker_rlimit_nofile") >= [("1024",)]
