@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from hostel.agent.sandbox import Exit
 from hostel.agent.sockets import Found
 from hostel.wire.errors import Reason
-from hostel.wire.website import MIB, Failure, Limits
+from hostel.wire.website import MIB, Failure, Limits, Listens, WebsiteSpec
 
 _BASH_NOT_EXECUTABLE, _BASH_NOT_FOUND = 126, 127  # bash(1), "EXIT STATUS"
 
@@ -44,9 +44,11 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
-def describe_silence(found: Found, listeners: Sequence[str], deadline_s: float, stderr: Sequence[str] = ()) -> Failure:
+def describe_silence(found: Found, listeners: Sequence[str], spec: WebsiteSpec, stderr: Sequence[str] = ()) -> Failure:
     """Why a run that lives was given up: it listens elsewhere, nowhere, or on something that is no socket."""
-    reason, detail = _silence(found, listeners, deadline_s)
+    deadline_s = spec.start_deadline_s
+    silence = _silence if spec.listens_on is Listens.SOCKET else _silence_at_port
+    reason, detail = silence(found, listeners, deadline_s)
     return Failure(reason=reason, detail=detail, stderr=tuple(stderr))
 
 
@@ -66,3 +68,18 @@ def _silence(found: Found, listeners: Sequence[str], deadline_s: float) -> tuple
             f"The command made a socket at $DOMAIN_SOCKET but accepted nothing within {deadline_s:g} seconds."
         )
     return Reason.NEVER_LISTENED, f"The command did not listen on $DOMAIN_SOCKET within {deadline_s:g} seconds."
+
+
+def _silence_at_port(found: Found, listeners: Sequence[str], deadline_s: float) -> tuple[Reason, str]:
+    if listeners and found is not Found.REFUSES:
+        where = ", ".join(listeners[:3])
+        return Reason.LISTENED_ELSEWHERE, (
+            f"The command listens on {where}, not on 127.0.0.1 at the port $PORT: give its server the option "
+            "--port $PORT or the like."
+        )
+    if found is Found.REFUSES:
+        return (
+            Reason.NEVER_LISTENED,
+            f"The command listens at $PORT but accepted nothing within {deadline_s:g} seconds.",
+        )
+    return Reason.NEVER_LISTENED, f"The command did not listen at $PORT within {deadline_s:g} seconds."

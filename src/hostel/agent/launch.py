@@ -10,6 +10,7 @@ from pathlib import Path
 import hostel
 from hostel.agent.image import CA_BUNDLE, DOOR, KEEPER, Image, account_mounts
 from hostel.agent.oci import Mount
+from hostel.agent.ports import Ports
 from hostel.agent.sandbox import Kind, RunSpec
 from hostel.agent.sockets import SOCKET_NAME
 from hostel.agent.tenant import Tenant
@@ -17,7 +18,7 @@ from hostel.wire.config import Config
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.streams import Streams
-from hostel.wire.website import MIB, Limits, RunId, WebsiteSpec
+from hostel.wire.website import MIB, Limits, Listens, RunId, WebsiteSpec
 
 DOOR_LIMITS = Limits(memory_bytes=128 * MIB, pids=32, cpu=1.0)
 _INSIDE = Paths(Path("/"))  # where the panel finds things in its sandbox
@@ -35,6 +36,7 @@ class Launcher:
     config: Config
     paths: Paths
     image: Image
+    ports: Ports
 
     def website(self, spec: WebsiteSpec, tenant: Tenant) -> RunSpec:
         """The next run of a website, the panel's own included."""
@@ -43,6 +45,9 @@ class Launcher:
         socket_directory = f"/var/sockets/{spec.domain_name}"
         environment = self._environment(tenant, is_panel=is_panel) | dict(spec.environment)
         environment["DOMAIN_SOCKET"] = f"{socket_directory}/app.sock"
+        port = self.ports.take(run) if spec.listens_on is Listens.PORT else 0
+        if port:
+            environment["PORT"] = str(port)
         if spec.expose_token and tenant.record.api_token:
             environment["API_TOKEN"] = tenant.record.api_token
         logs = tenant.log_directory
@@ -60,6 +65,7 @@ class Launcher:
             cwd=self._home(tenant, is_panel=is_panel),
             interpreters=self.image.interpreters,
             website=canonical_domain(spec.domain_name),
+            port=port,
             streams=Streams(
                 run=run,
                 stdout=str(logs / f"{spec.domain_name}.server.log"),

@@ -42,13 +42,13 @@ def _socket_inodes(pid: int) -> set[str]:
 
 def _tcp(pid: int, inodes: set[str]) -> Iterable[str]:
     for table in ("tcp", "tcp6"):
-        for fields in _rows(pid, table):
+        for fields in rows(pid, table):
             if len(fields) > 9 and fields[3] == _TCP_LISTEN and fields[9] in inodes:
                 yield parse_endpoint(fields[1])
 
 
 def _unix(pid: int, inodes: set[str]) -> Iterable[str]:
-    for fields in _rows(pid, "unix"):
+    for fields in rows(pid, "unix"):
         if len(fields) < 8 or fields[6] not in inodes or not fields[3].isalnum():
             continue
         if int(fields[3], 16) & _UNIX_ACCEPTS:
@@ -57,7 +57,7 @@ def _unix(pid: int, inodes: set[str]) -> Iterable[str]:
             yield f"unix datagram socket {fields[7]}"
 
 
-def _rows(pid: int, table: str) -> list[list[str]]:
+def rows(pid: int, table: str) -> list[list[str]]:
     try:
         text = Path(f"/proc/{pid}/net/{table}").read_text(errors="backslashreplace")  # names are the tenant's choice
         return [line.split() for line in text.split("\n")[1:]]

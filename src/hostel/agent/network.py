@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from hostel.agent import kernel
 from hostel.agent.errors import SandboxFault
 from hostel.agent.installation import Installation
+from hostel.agent.ports import COUNT, FIRST
 from hostel.agent.threads import in_new_thread
 from hostel.wire.config import Config
 
@@ -259,15 +260,58 @@ def _make(installation: Installation, number: int) -> int:
     return descriptor
 
 
+def let_edge_in(installation: Installation, number: int, namespace: Namespace) -> None:
+    """What the edge asks for at a run's port reaches a server of tenant `number` that listens on 127.0.0.1.
+
+    From the gateway's address alone; other tenants are refused before (`forward`). Idempotent.
+    """
+    _route_to(installation, number)  # an earlier version's had no source address
+    in_new_thread(lambda: _let_in(installation, namespace.descriptor))
+
+
+def _let_in(installation: Installation, descriptor: int) -> None:
+    """In a thread of its own."""
+    kernel.enter_network(descriptor)
+    Path("/proc/sys/net/ipv4/conf/eth0/route_localnet").write_text("1")
+    last = FIRST + COUNT - 1
+    nft(f"""\
+table ip hostel {{}}
+delete table ip hostel
+table ip hostel {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname eth0 ip saddr {installation.gateway} tcp dport {FIRST}-{last} dnat to 127.0.0.1
+  }}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname eth0 ct state new ct status dnat accept
+    iifname eth0 ct state new meta l4proto tcp reject with tcp reset
+  }}
+}}
+""")
+
+
 def _attach(installation: Installation, number: int) -> None:
     name = installation.interface(number)
     with contextlib.suppress(FileNotFoundError):
         Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
     with IPRoute() as ip:
-        index = ip.link_lookup(ifname=name)[0]
-        ip.link("set", index=index, state="up")
+        ip.link("set", index=ip.link_lookup(ifname=name)[0], state="up")
+    _route_to(installation, number)
+
+
+def _route_to(installation: Installation, number: int) -> None:
+    with IPRoute() as ip:
+        index = ip.link_lookup(ifname=installation.interface(number))[0]
         # An orphan of another installation may have left a route to this address: it must not take our packets.
-        ip.route("replace", dst=f"{installation.address(number)}/32", oif=index, scope="link")
+        # By its address the tenant knows that the edge is at the door.
+        ip.route(
+            "replace",
+            dst=f"{installation.address(number)}/32",
+            oif=index,
+            scope="link",
+            prefsrc=installation.gateway,
+        )
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ from hostel.agent.interpreters import find_interpreters
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
+from hostel.agent.ports import Ports
 from hostel.agent.publication import Publication
 from hostel.agent.reconcile import ORPHAN_DRAIN_S
 from hostel.agent.records import recover_tenant, route_run
@@ -136,7 +137,8 @@ class Node:
             resolver=installation.gateway,
             own_ca=own_ca,
         )
-        launcher = Launcher(config=config, paths=paths, image=image)
+        ports = Ports(paths.runs, paths.run / "last_port")
+        launcher = Launcher(config=config, paths=paths, image=image, ports=ports)
         sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
         parts = Parts(
             paths=paths,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import structlog
 
 from hostel.agent.sandbox import Exit, Sandbox
-from hostel.agent.sockets import SOCKET_NAME
 from hostel.agent.tenant import Tenant
 from hostel.edge.publish import Bound, Edge
 from hostel.wire import failpoint
@@ -57,7 +56,7 @@ class Publication:
             serial=0,
             state=state,
             run=sandbox.run if sandbox else None,
-            endpoint=f"unix:{sandbox.socket_directory / SOCKET_NAME}" if sandbox else None,
+            endpoint=sandbox.endpoint if sandbox else None,
             host=self._config.authority(domain, https=False),
             https_host=self._config.authority(domain),
             access_log=str(tenant.log_directory / f"{spec.domain_name}.access.log"),

@@ -21,6 +21,7 @@ from hostel.agent.errors import SandboxFault
 from hostel.agent.image import HOSTNAME, build_skeleton
 from hostel.agent.interpreters import Interpreter
 from hostel.agent.oci import OOM_SCORE, OOM_SCORE_OF_A_START, Container, Mount, render_config
+from hostel.agent.ports import probe_port
 from hostel.agent.runc import Runc
 from hostel.agent.streams import Logger, Output, make_streams, open_streams, remove_streams
 from hostel.agent.tenant import Tenant, edge_gid
@@ -60,6 +61,7 @@ class RunSpec:
     cwd: str
     interpreters: tuple[Interpreter, ...]
     website: str = ""  # canonical domain
+    port: int = 0  # where it listens; 0: on its socket
     streams: Streams | None = None
 
 
@@ -73,6 +75,7 @@ class RunRecord:
     number: int
     website: str
     process: ProcessIdentity | None = None
+    port: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,19 @@ class Sandbox:
     @property
     def socket_directory(self) -> Path:
         return self.tenant.socket_directory / self.run
+
+    @property
+    def endpoint(self) -> str:
+        """Where the edge reaches it."""
+        if self.record.port:
+            return f"{self.tenant.address}:{self.record.port}"
+        return f"unix:{self.socket_directory / sockets.SOCKET_NAME}"
+
+    async def probe(self) -> sockets.Found:
+        """Whether its server accepts."""
+        if self.record.port:
+            return await probe_port(self.tenant.address, self.record.port, pids=self.processes())
+        return await sockets.probe(self.socket_directory, uid=self.tenant.uid)
 
     def processes(self) -> list[int]:
         return cgroup.processes(self.cgroup)
@@ -243,7 +259,12 @@ class Sandboxes:
     def _prepare(self, spec: RunSpec, tenant: Tenant) -> RunRecord:
         """The bundle on disk. In a thread: a few dozen small files."""
         record = RunRecord(
-            run=spec.run, kind=spec.kind, tenant=spec.tenant, number=tenant.record.number, website=spec.website
+            run=spec.run,
+            kind=spec.kind,
+            tenant=spec.tenant,
+            number=tenant.record.number,
+            website=spec.website,
+            port=spec.port,
         )
         bundle = self._bundle(spec.run)
         bundle.mkdir(mode=0o700, parents=True)

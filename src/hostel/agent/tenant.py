@@ -72,6 +72,7 @@ class Tenant:
         self._surge_bytes = 0
         self._are_limits_due = False
         self._ensuring = asyncio.Lock()
+        self._is_edge_let_in = False
 
     @property
     def name(self) -> str:
@@ -84,6 +85,10 @@ class Tenant:
     @property
     def uid(self) -> int:
         return self._installation.uid(self.record.number)
+
+    @property
+    def address(self) -> str:
+        return self._installation.address(self.record.number)
 
     @property
     def cgroup(self) -> str:
@@ -120,6 +125,13 @@ class Tenant:
         async with self._ensuring:
             if self._namespace is None:
                 await asyncio.to_thread(self._ensure, member_pids)
+
+    async def let_edge_in(self) -> None:
+        """Before a run that listens on a port. Once a start of the agent; after `ensure`."""
+        async with self._ensuring:
+            if self._namespace is not None and not self._is_edge_let_in:
+                await asyncio.to_thread(network.let_edge_in, self._installation, self.record.number, self._namespace)
+                self._is_edge_let_in = True
 
     def _ensure(self, member_pids: Sequence[int]) -> None:
         self._apply_limits()
@@ -176,7 +188,7 @@ class Tenant:
         """Let go of the network namespace; it ends with its last member."""
         if self._namespace is not None:
             self._namespace.close()
-            self._namespace = None
+            self._namespace, self._is_edge_let_in = None, False
 
     def release(self) -> None:
         """Give back what the kernel holds for this tenant. No sandbox of it may run any more. Idempotent."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import structlog
 
-from hostel.agent import cgroup, sockets
+from hostel.agent import cgroup
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit, describe_silence
 from hostel.agent.gates import Gates
@@ -44,6 +44,7 @@ from hostel.wire.website import (
     Deploy,
     Failure,
     Limits,
+    Listens,
     Phase,
     ReloadStrategy,
     RunId,
@@ -445,6 +446,8 @@ class Website:
             await self.tenant.ensure()
             if self.spec.tenant != SYSTEM_TENANT:
                 await self._parts.gates.require(self.tenant.socket_directory)
+            if spec.listens_on is Listens.PORT:
+                await self.tenant.let_edge_in()
             await self._parts.prepare(spec, self.tenant)
             began = time.monotonic()
             sandbox = await sandboxes.start(self._parts.launcher.website(spec, self.tenant), self.tenant)
@@ -482,7 +485,7 @@ class Website:
         astray_s = max(ASTRAY_LEAST_S, ASTRAY_SHARE * spec.start_deadline_s)
         astray_since: float | None = None
         while True:
-            found = await sockets.probe(sandbox.socket_directory, uid=self.tenant.uid)
+            found = await sandbox.probe()
             if found is Found.ACCEPTS:
                 return
             if sandbox.exit.done():
@@ -496,7 +499,7 @@ class Website:
                 is_overdue = now - began > spec.start_deadline_s
                 if is_overdue or (astray_since and now - astray_since > astray_s):
                     stderr = await self._parts.sandboxes.tail(sandbox)
-                    raise RunFailed(describe_silence(found, listeners, spec.start_deadline_s, stderr))
+                    raise RunFailed(describe_silence(found, listeners, spec, stderr))
             await asyncio.wait([sandbox.exit], timeout=pause_s)
             pause_s = min(pause_s * 1.5, _PROBE_LIMIT_S)
 
@@ -662,7 +665,7 @@ class Website:
         """
         try:
             while serving is self._serving and not serving.exit.done():
-                if await sockets.probe(serving.socket_directory, uid=self.tenant.uid) is Found.ACCEPTS:
+                if await serving.probe() is Found.ACCEPTS:
                     self._is_route_due = True
                     self._changed.set()
                     return
@@ -785,8 +788,11 @@ class Website:
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
 
 
+_OF_A_RUN = ("command", "expose_token", "working_directory", "listens_on")
+
+
 def _runs_differently(new: WebsiteSpec, old: WebsiteSpec) -> bool:
-    return any(getattr(new, name) != getattr(old, name) for name in ("command", "expose_token", "working_directory"))
+    return any(getattr(new, name) != getattr(old, name) for name in _OF_A_RUN)
 
 
 def write_website(paths: Paths, record: WebsiteRecord) -> None:

@@ -52,6 +52,11 @@ class Traffic:
     websockets: int = 2048  # and event streams
 
 
+class Listens(StrEnum):
+    SOCKET = "socket"  # on the unix socket $DOMAIN_SOCKET
+    PORT = "port"  # on 127.0.0.1, TCP port $PORT, which each run has anew
+
+
 class ReloadStrategy(StrEnum):
     OVERLAP = "overlap"  # start the new run beside the old one, switch, drain
     REPLACE = "replace"  # hold requests, stop the old run, start the new one: for bots and single writers
@@ -75,6 +80,7 @@ class WebsiteSpec:
     enabled: bool
     command: str
     working_directory: str = ""  # "" is the home
+    listens_on: Listens = Listens.SOCKET
     reload_strategy: ReloadStrategy = ReloadStrategy.OVERLAP
     environment: Mapping[str, str] = field(default_factory=dict)  # of the next run; see wire/environment.py
     static_files: tuple[StaticMapping, ...] = ()  # paths as the tenant sees them

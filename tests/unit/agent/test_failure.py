@@ -7,7 +7,7 @@ from hostel.agent.listeners import find_listeners, parse_endpoint
 from hostel.agent.sandbox import Exit
 from hostel.agent.sockets import Found
 from hostel.wire.errors import Reason
-from hostel.wire.website import Limits
+from hostel.wire.website import Limits, Listens, Version, WebsiteSpec
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,21 @@ def test_an_end_has_a_reason_and_a_sentence(ended: Exit, reason: Reason, words: 
         (Found.UNUSABLE, [], Reason.SOCKET_UNUSABLE),
     ],
 )
-def test_silence_has_a_reason(found: Found, listeners: list[str], reason: Reason) -> None:
-    assert describe_silence(found, listeners, 60.0).reason is reason
+@pytest.mark.parametrize("listens_on", Listens)
+def test_silence_has_a_reason(found: Found, listeners: list[str], reason: Reason, listens_on: Listens) -> None:
+    if found is Found.UNUSABLE and listens_on is Listens.PORT:
+        return  # nothing but a server can be at a port
+    spec = WebsiteSpec(
+        domain_name="a.example.com",
+        tenant="a",
+        version=Version(epoch=1, revision=1),
+        enabled=True,
+        command="x",
+        listens_on=listens_on,
+    )
+    failure = describe_silence(found, listeners, spec)
+    assert failure.reason is reason
+    assert ("$PORT" in failure.detail) is (listens_on is Listens.PORT)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hostel.agent.image import Image
 from hostel.agent.installation import Installation
 from hostel.agent.launch import Launcher
 from hostel.agent.oci import Container, Mount, render_config
+from hostel.agent.ports import Ports
 from hostel.agent.sandbox import RunSpec
 from hostel.agent.seccomp import render_profile
 from hostel.agent.tenant import Tenant, TenantRecord
@@ -113,7 +114,7 @@ def test_d17_no_mount_begins_or_ends_below_what_a_tenant_can_write(
     image = Image(usr_local=ROOT / "images/local", etc=ROOT / "images/etc", interpreters=())
     record = TenantRecord(name=name, number=number, version=Version(epoch=1, revision=1), limits=TenantLimits())
     tenant = Tenant(record, paths, INSTALLATION, paths.homes / name)
-    launcher = Launcher(config=config, paths=paths, image=image)
+    launcher = Launcher(config=config, paths=paths, image=image, ports=Ports(paths.runs, paths.run / "last_port"))
     domain = f"{label}-{name}.{config.sites.domain}"
     website = WebsiteSpec(
         domain_name=domain, tenant=name, version=Version(epoch=1, revision=1), enabled=True, command=command

@@ -27,6 +27,7 @@ def body_of(website: Website, **differences: Any) -> dict[str, Any]:
         "command": website.command,
         "domains": [{"domain_name": name, "enabled": website.enabled}],
         "working_directory": "",
+        "listens_on": "socket",
         "reload_strategy": "overlap",
         "start_deadline_s": 60.0,
         "drain_s": 30.0,

@@ -25,6 +25,7 @@ _RUNNING: dict[str, Any] = {
         "command": _COMMAND,
         "domains": [{"domain_name": "xanthippe.example.com", "enabled": True}],
         "working_directory": "/home/xanthippe/site",
+        "listens_on": "socket",
         "reload_strategy": "overlap",
         "start_deadline_s": 60.0,
         "drain_s": 30.0,

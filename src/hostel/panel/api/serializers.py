@@ -25,7 +25,7 @@ from hostel.wire.names import (
     check_user_domain,
     check_working_directory,
 )
-from hostel.wire.website import MAX_BODY_MB, MIB, Phase, ReloadStrategy, State
+from hostel.wire.website import MAX_BODY_MB, MIB, Listens, Phase, ReloadStrategy, State
 
 Number = TypeVar("Number", int | None, float | None)
 
@@ -110,6 +110,13 @@ class WebappChange(serializers.Serializer[Any]):
         allow_blank=True,
         trim_whitespace=False,
         help_text="Where the command is run: a directory in your home. Empty, the default: your home.",
+    )
+    listens_on = serializers.ChoiceField(
+        required=False,
+        choices=[place.value for place in Listens],
+        error_messages={"invalid_choice": 'Give "socket" or "port".'},
+        help_text="`socket` (default): the unix socket `$DOMAIN_SOCKET`. `port`: 127.0.0.1, TCP port `$PORT`, for "
+        "servers that know nothing else; each run has another port.",
     )
     reload_strategy = serializers.ChoiceField(
         required=False,
@@ -406,6 +413,7 @@ class WebappShown(serializers.Serializer[Any]):
     command = serializers.CharField(help_text="Exactly as it was sent.")
     domains = DomainOfWebapp(many=True)
     working_directory = serializers.CharField()
+    listens_on = serializers.ChoiceField(choices=[place.value for place in Listens])
     reload_strategy = serializers.ChoiceField(choices=[strategy.value for strategy in ReloadStrategy])
     start_deadline_s = serializers.FloatField()
     drain_s = serializers.FloatField()

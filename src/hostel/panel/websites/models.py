@@ -16,7 +16,7 @@ from hostel.wire.http_users import check_http_users
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.static_files import StaticMapping as WireMapping
 from hostel.wire.static_files import check_mappings
-from hostel.wire.website import MAX_BODY_MB, MIB, Limits, ReloadStrategy, Version, WebsiteSpec
+from hostel.wire.website import MAX_BODY_MB, MIB, Limits, Listens, ReloadStrategy, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What an owner may set beside `enabled` and `command`, as WebsiteSpec calls it.
 SETTINGS: dict[str, type] = {
     "working_directory": str,
+    "listens_on": str,
     "reload_strategy": str,
     "start_deadline_s": float,
     "drain_s": float,
@@ -121,6 +122,7 @@ class Website(models.Model):
     always_on = models.BooleanField(default=False, db_default=False)
     expose_token = models.BooleanField(default=False, db_default=False)
     force_https = models.BooleanField(default=False, db_default=False)
+    listens_on = models.CharField(max_length=10, default=Listens.SOCKET.value, db_default=Listens.SOCKET.value)
     working_directory = models.TextField(default="", db_default="")
     buffer_requests = models.BooleanField(default=True, db_default=True)
     buffer_responses = models.BooleanField(default=False, db_default=False)
@@ -279,7 +281,7 @@ class Website(models.Model):
             http_users=self.http_users,
             limits=self.limits,
             traffic=self.owner.plan.traffic(),
-            **{**self.own_settings, "reload_strategy": ReloadStrategy(self.reload_strategy)},
+            **{**self.own_settings, **self._words},
         )
 
     def current_spec(self) -> WebsiteSpec:
@@ -292,6 +294,10 @@ class Website(models.Model):
         if self.start_deadline_s is None:
             own["start_deadline_s"] = self.owner.plan.start_deadline_s
         return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
+
+    @property
+    def _words(self) -> dict[str, Any]:
+        return {"reload_strategy": ReloadStrategy(self.reload_strategy), "listens_on": Listens(self.listens_on)}
 
     @property
     def limits(self) -> Limits:
