@@ -36,7 +36,11 @@ def until(condition: Callable[[], bool], *, deadline_s: float = 25.0) -> None:
 def site(certified: Platform, dora: User) -> Iterator[str]:
     assert certified.create(dora, "acme-dora", answering("acme")).status_code == 201
     yield "acme-dora"
+    assert list(certified.paths.certificates.glob("*.acme.example.*"))
+    doctor = certified.hostel("doctor", check=False).stdout
+    assert "1 could not be renewed: renewed.acme.example" in " ".join(doctor.split())
     certified.delete(dora, "acme-dora")
+    assert list(certified.paths.certificates.glob("*.acme.example.*")) == [], "they go with their domains"
 
 
 def test_a_certificate_is_obtained_and_served_at_once(

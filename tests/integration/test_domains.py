@@ -49,6 +49,23 @@ def test_a_proven_domain_leads_to_the_website_until_it_is_deleted(
     assert get(certified, site).status_code == 404
 
 
+def test_a_domain_moves_from_one_website_to_another_at_once(certified: Platform, dora: User, fake_dns: FakeDns) -> None:
+    name, labels = "moving.dora.example", ("one-dora", "two-dora")
+    for label in labels:
+        assert certified.create(dora, label, answering(label)).status_code == 201
+    with certified.api(dora) as api:
+        for number in range(6):
+            domains = f"websites/{labels[number % 2]}.{certified.domain}/domains/"
+            added = api.post(domains, json={"domain_name": name}).json()
+            fake_dns.set_txt(f"_hostel.{name}", added["records"][1]["value"])
+            assert number or api.post(f"{domains}{name}/check/").status_code == 200
+            assert get(certified, name).json()["word"] == labels[number % 2]
+            assert api.delete(f"{domains}{name}/").status_code == 204
+            assert get(certified, name).status_code == 404
+        for label in labels:
+            certified.delete(dora, label)
+
+
 def test_a_website_may_have_an_own_domain_as_its_name(certified: Platform, dora: User, fake_dns: FakeDns) -> None:
     name = "shop.dora.example"
     body = {"domain_name": name, "enabled": True, "webapp": {"command": answering("shop")}}

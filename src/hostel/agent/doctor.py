@@ -3,10 +3,14 @@
 import asyncio
 import stat
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from hostel.agent import network
+from hostel.agent.certificates import SITES
 from hostel.agent.disk import QUOTA_OPTIONS, find_mount
 from hostel.agent.records import find_unreadable
 from hostel.wire.report import AgentCheck
@@ -14,6 +18,8 @@ from hostel.wire.website import State
 
 if TYPE_CHECKING:
     from hostel.agent.node import Node
+
+_NAMED_MOST = 5
 
 
 async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
@@ -27,6 +33,7 @@ async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
         _uids,
         _quotas,
         _panel_disk,
+        _certificates,
     )
     gates = tuple(result.as_check() for result in await node.gates.try_all())
     looked_at = [await asyncio.to_thread(check, node) for check in checks]
@@ -132,6 +139,25 @@ def _panel_disk(node: "Node") -> AgentCheck:
         if is_shared
         else "users' homes cannot fill the file system of the panel's database",
         hint=f"mount another file system at {node.paths.homes}: a user who fills it then stops nobody's account",
+    )
+
+
+def _certificates(node: "Node") -> AgentCheck:
+    """Of users' own domains, and the sites domain's."""
+    now = datetime.now(UTC)
+    ends = {domain: node.keyring.certificate(domain).not_valid_after_utc for domain in node.keyring.domains}
+    sites = x509.load_pem_x509_certificate((node.paths.certificates / f"{SITES}.pem").read_bytes())
+    ends[node.config.sites.domain] = sites.not_valid_after_utc
+    late = sorted(domain for domain, end in ends.items() if end < now)
+    failing = [domain for domain in node.keyring.domains if getattr(node.keyring.find(domain), "failure", "")]
+    names = ", ".join([*late, *failing][:_NAMED_MOST])
+    return AgentCheck(
+        name="certificates",
+        ok=not late and not failing,
+        message=f"{len(ends)} certificates, {len(late)} past their end, {len(failing)} could not be renewed"
+        + (f": {names}" if names else ""),
+        hint="owners see why in GET domains/<domain>/ssl/; of the sites domain the agent's log says it",
+        is_grave=node.config.sites.domain in late,
     )
 
 

@@ -1,7 +1,7 @@
 """Certificates obtained by ACME: ordered when their owners ask, and again before they end.
 
-One after another, in the order in which they are due, and only what the authority's limits allow. Where an order fails
-the old certificate goes on serving, and the next try comes later each time.
+Renewed one after another, in the order in which they are due, and only as many as the authority's limits allow. Where
+an order fails the old certificate goes on serving, and the next try comes later each time.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ JITTER_SHARE = 1 / 48  # of the lifetime: certificates obtained on one day are n
 BACK_OFF_FIRST, BACK_OFF_MOST = timedelta(minutes=15), timedelta(hours=24)
 INQUIRY_LEAST, INQUIRY_AFTER_FAILURE, INQUIRY_MOST = timedelta(seconds=1), timedelta(hours=6), timedelta(days=1)
 _LOOK_AGAIN_S = 3600.0
+_AT_ONCE = 4  # orders: one that the authority is slow with holds up no other
 _PAUSE_S = 1.0  # between two orders
 
 
@@ -78,7 +79,7 @@ class Renewal:
         self._ledger_file = ledger_file
         self._still_belongs = still_belongs
         self._orders: dict[str, asyncio.Task[None]] = {}
-        self._one_at_a_time = asyncio.Semaphore(1)
+        self._places = asyncio.Semaphore(_AT_ONCE)
         self._changed = asyncio.Event()
         self._last_failures: dict[str, NotIssued] = {}
 
@@ -193,8 +194,8 @@ class Renewal:
     async def _obtain(self, domain: str, tenant: str) -> None:
         self._last_failures.pop(domain, None)
         try:
-            async with self._one_at_a_time:
-                bundle = await self._order(domain)
+            async with self._places:
+                bundle = await self._order(domain, tenant)
             certificate = x509.load_pem_x509_certificate(bundle)
             suggested, ask_at = await self._suggestion(bundle)
         except NotIssued as error:
@@ -210,12 +211,12 @@ class Renewal:
         await self._keyring.serve(domain, bundle, keeping)
         self._changed.set()
 
-    async def _order(self, domain: str) -> bytes:
+    async def _order(self, domain: str, tenant: str) -> bytes:
         authority = self._authority
         if authority is None:
             raise AcmeOff
         now = datetime.now(UTC)
-        wait = find_wait(self._read_ledger(), [domain], now)
+        wait = find_wait(self._read_ledger(), [domain], now, tenant=tenant)
         if wait is not None:
             at, limit = wait
             raise CaLimited(f"No more than {limit.most} {limit.words}: try again after {at:%Y-%m-%d %H:%M} UTC.")
@@ -225,7 +226,8 @@ class Renewal:
             bundle = await in_daemon_thread(lambda: authority.issue([domain], self._challenges.answer), name="acme")
             is_issued = True
         finally:
-            self._write_ledger(with_order(self._read_ledger(), [domain], now, is_issued=is_issued))
+            ledger = with_order(self._read_ledger(), [domain], now, is_issued=is_issued, tenant=tenant)
+            self._write_ledger(ledger)
         return bundle
 
     def _read_ledger(self) -> Ledger:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostel.agent.ratelimits import FAILURES, OF_DOMAIN, OF_NAMES, Ledger, find_wait, with_order
+from hostel.agent.ratelimits import FAILURES, OF_DOMAIN, OF_NAMES, OF_TENANT, Ledger, find_wait, with_order
 from hostel.agent.renewal import BACK_OFF_MOST, plan_renewal, plan_retry
 from hostel.wire.codec import parse, to_jsonable
 
@@ -73,6 +73,15 @@ def test_each_limit_is_met_before_the_authority_says_so() -> None:
     at, limit = find_wait(failed, ["www.example.org"], NOW + timedelta(minutes=10)) or (None, None)
     assert (at, limit) == (NOW + timedelta(hours=1), FAILURES), "free again when the first is an hour old"
     assert find_wait(filled(300, *[f"a.x{n}.net" for n in range(300)]), ["www.example.com"], NOW) is not None
+
+
+def test_one_user_leaves_orders_for_the_others() -> None:
+    ledger = Ledger()
+    for number in range(OF_TENANT.most):
+        ledger = with_order(ledger, [f"a.x{number}.net"], NOW, is_issued=True, tenant="greedy")
+    at, limit = find_wait(ledger, ["b.example"], NOW, tenant="greedy") or (None, None)
+    assert (at, limit) == (NOW + timedelta(hours=3), OF_TENANT)
+    assert find_wait(ledger, ["b.example"], NOW, tenant="other") is None
 
 
 def test_the_ledger_keeps_only_what_counts_and_can_be_read_again() -> None:

@@ -73,6 +73,16 @@ def test_a_deleted_domain_is_kept_for_who_had_it(owner, other, url, agent):
     assert other.create(domain=NAME).status_code == 201
 
 
+def test_held_domains_are_limited_and_forgotten(owner, db, monkeypatch):
+    monkeypatch.setattr("hostel.panel.domains.models.HELD_MOST", 3)
+    for number in range(5):
+        HeldDomain.objects.hold(f"n{number}.example.org", owner=owner.user)
+    assert HeldDomain.objects.count() == 3
+    HeldDomain.objects.update(until=timezone.now())
+    HeldDomain.objects.hold("last.example.org", owner=owner.user)
+    assert [held.canonical_name for held in HeldDomain.objects.all()] == ["last.example.org"]
+
+
 def test_a_website_of_an_own_domain_needs_its_proof_first(owner, agent, settings):
     refused = owner.create(domain=NAME)
     assert code_of(refused) == (400, "domain_unproven")

@@ -17,6 +17,7 @@ from hostel.wire.website import DomainSpec
 if TYPE_CHECKING:
     from hostel.panel.accounts.models import User
 
+HELD_MOST = 500  # of one user: who makes and deletes domains must not fill the disk
 DOMAINS_MOST = 50  # of one website, beside its own
 
 
@@ -78,6 +79,9 @@ class HeldDomainQuerySet(models.QuerySet["HeldDomain"]):
         if days and is_custom(canonical_name):
             until: dict[str, Any] = {"owner": owner, "until": timezone.now() + timedelta(days=days)}
             self.update_or_create(canonical_name=canonical_name, defaults=until)
+            self.filter(until__lt=timezone.now()).delete()
+            surplus = self.filter(owner=owner).order_by("-until").values_list("pk", flat=True)[HELD_MOST:]
+            self.filter(pk__in=list(surplus)).delete()
 
     def check_free_for(self, canonical_name: str, *, owner: "User") -> None:
         """Raises DomainExists where it is kept for another."""
