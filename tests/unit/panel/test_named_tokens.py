@@ -1,5 +1,6 @@
 """Tokens of limited power: made, shown once, held to their scopes and their end."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,8 +9,8 @@ from django.db import connection
 from django.urls import URLPattern, get_resolver
 from django.utils import timezone
 
-from hostel.panel.accounts.models import NAMED_TOKENS_MOST, NamedToken, Scope, digest_of
-from hostel.panel.accounts.uses import uses
+from hostel.panel.accounts.models import NAMED_TOKENS_MOST, NamedToken, Scope, User, digest_of
+from hostel.panel.accounts.uses import Uses, uses
 from hostel.panel.audit.models import Entry
 from hostel.panel.websites.models import Website
 
@@ -133,6 +134,19 @@ def test_a_use_is_noted_without_a_write_and_written_later(owner, django_assert_n
     assert row.last_used_at is not None
     assert uses.last(row) == row.last_used_at
     assert row.last_used_at.isoformat().startswith(shown[:19])
+
+
+@pytest.mark.django_db(transaction=True, serialized_rollback=True)
+def test_a_use_is_written_by_a_thread_of_its_own(monkeypatch):
+    user = User.objects.add("xanthippe", password="x")
+    token, _ = user.add_token("ci", scopes=[Scope.FILES], expires_at=None)
+    monkeypatch.setattr("hostel.panel.accounts.uses.WRITE_AFTER_S", 0.0)
+    at = timezone.now()
+    Uses().note(token.pk, at)
+    for thread in [each for each in threading.enumerate() if isinstance(each, threading.Timer) and each.interval == 0]:
+        thread.join(10)
+    token.refresh_from_db()
+    assert token.last_used_at == at
 
 
 def test_the_full_token_goes_on_as_ever(owner):
