@@ -8,7 +8,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from hostel.panel.accounts.models import User
 from hostel.panel.api.description import DESCRIPTION
-from hostel.panel.api.serializers import WebappChange
+from hostel.panel.api.shapes_webapp import WebappChange
 from hostel.panel.websites.models import LIMITS, SETTINGS, Website
 from hostel.wire.errors import Reason
 from hostel.wire.website import Phase, State

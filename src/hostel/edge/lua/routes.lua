@@ -32,6 +32,8 @@ local NUMBERS = {
     "spread_from", "spread_s", "hsts_s", "max_body_bytes",
 }
 
+local SWITCHES = { "is_redirect", "force_https", "buffer_requests", "buffer_responses" }
+
 -- What records on disk may lack because earlier versions did not know it.
 local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0, max_body_bytes = 100 * 1024 * 1024 }
 
@@ -50,6 +52,11 @@ local function find_fault(record)
     end
     for _, key in ipairs(NUMBERS) do
         if type(record[key]) ~= "number" or record[key] < 0 then
+            return key
+        end
+    end
+    for _, key in ipairs(SWITCHES) do
+        if record[key] ~= nil and type(record[key]) ~= "boolean" then -- JSON's null would be something true
             return key
         end
     end

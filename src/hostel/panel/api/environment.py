@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema
-from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation, checked
+from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation
+from hostel.panel.api.shapes_webapp import checked
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Variable, Website

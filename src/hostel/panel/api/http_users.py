@@ -8,12 +8,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema_edge as schema
-from hostel.panel.api.shapes_edge import HttpUserChange, HttpUserCreation, checked_http_username
+from hostel.panel.api.shapes_edge import HttpUserChange, HttpUserCreation
+from hostel.panel.api.shapes_webapp import checked
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Website
 from hostel.panel.websites.password_hash import hash_password
-from hostel.wire.http_users import InvalidHttpUser
+from hostel.wire.http_users import InvalidHttpUser, check_http_username
 
 
 class HttpUsers(OwnersView):
@@ -40,7 +41,7 @@ class One(OwnersView):
         website = self.get_website(domain_name)
         sent = _checked(HttpUserChange, request)
         try:
-            checked_http_username(name)
+            checked(check_http_username, name)
         except exceptions.ValidationError as error:
             raise exceptions.ValidationError({"username": error.detail}) from error
         return _set(website, name, sent["password"])

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from hostel.panel.accounts.models import Scope
-from hostel.panel.api.serializers import WRONG_NUMBER
+from hostel.panel.api.shapes_webapp import WRONG_NUMBER
 from hostel.panel.audit.models import Deed, Via
 
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,49}")

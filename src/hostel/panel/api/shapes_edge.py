@@ -1,13 +1,13 @@
 """Shapes of what the edge does for a website by itself: static mappings, passwords."""
 
-from collections.abc import Callable
 from typing import Any
 
 from rest_framework import serializers
 
 from hostel.panel.accounts.models import User
-from hostel.wire.http_users import InvalidHttpUser, check_http_password, check_http_username
-from hostel.wire.static_files import InvalidMapping, check_path, check_url
+from hostel.panel.api.shapes_webapp import checked
+from hostel.wire.http_users import check_http_password, check_http_username
+from hostel.wire.static_files import check_path, check_url
 
 
 class MappingChange(serializers.Serializer[Any]):
@@ -21,11 +21,11 @@ class MappingChange(serializers.Serializer[Any]):
     )
 
     def validate_url(self, url: str) -> str:
-        return _checked(lambda: check_url(url))
+        return checked(check_url, url)
 
     def validate_path(self, path: str) -> str:
         owner: User = self.context["owner"]
-        return _checked(lambda: check_path(path, username=owner.username))
+        return checked(lambda path: check_path(path, username=owner.username), path)
 
 
 class MappingRequest(MappingChange):
@@ -41,31 +41,19 @@ class MappingShown(serializers.Serializer[Any]):
     path = serializers.CharField()
 
 
-def _checked(check: Callable[[], str]) -> str:
-    """`wire`'s rule, its refusal in DRF's form."""
-    try:
-        return check()
-    except (InvalidMapping, InvalidHttpUser) as error:
-        raise serializers.ValidationError(str(error), code=error.code) from error
-
-
 class HttpUserChange(serializers.Serializer[Any]):
     password = serializers.CharField(trim_whitespace=False, help_text="Kept as a hash, and never shown.")
 
     def validate_password(self, password: str) -> str:
-        return _checked(lambda: check_http_password(password))
+        return checked(check_http_password, password)
 
 
 class HttpUserCreation(HttpUserChange):
     username = serializers.CharField(trim_whitespace=False)
 
     def validate_username(self, username: str) -> str:
-        return checked_http_username(username)
+        return checked(check_http_username, username)
 
 
 class HttpUserShown(serializers.Serializer[Any]):
     username = serializers.CharField()
-
-
-def checked_http_username(name: str) -> str:
-    return _checked(lambda: check_http_username(name))

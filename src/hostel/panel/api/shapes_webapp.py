@@ -1,0 +1,212 @@
+"""What may be set of a website: each setting's bounds, and the sentence that says what would be accepted."""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from rest_framework import serializers
+
+from hostel.panel.accounts.models import User
+from hostel.wire.errors import Refusal
+from hostel.wire.names import check_command, check_working_directory
+from hostel.wire.website import MAX_BODY_MB, MIB, Listens, ReloadStrategy
+
+Number = TypeVar("Number", int | None, float | None)
+
+
+def checked(check: Callable[[str], str], text: str) -> str:
+    """A rule of `wire`'s, its refusal in DRF's form."""
+    try:
+        return check(text)
+    except Refusal as error:
+        raise serializers.ValidationError(str(error), code=error.code) from error
+
+
+class Switch(serializers.BooleanField):
+    """A boolean that, missing from a form, is missing; DRF would read it as an unticked box: false."""
+
+    default_empty_html = serializers.empty
+
+
+WRONG_NUMBER = ("invalid", "min_value", "max_value", "max_string_length")
+
+
+class Seconds(serializers.FloatField):
+    """A time within bounds. One sentence says what is accepted, whatever is wrong."""
+
+    def __init__(self, *, least: float, most: float, **options: Any) -> None:
+        sentence = f"Give a number of seconds from {least:g} to {most:g}."
+        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
+        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if isinstance(data, bool) or not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
+class WholeSeconds(serializers.IntegerField):
+    """As Seconds, without fractions."""
+
+    def __init__(self, *, least: int, most: int, **options: Any) -> None:
+        sentence = f"Give a whole number of seconds from {least} to {most}."
+        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
+        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
+
+
+class Limit(serializers.IntegerField):
+    """A limit of one website, within what its owner's plan gives; null is the plan's own."""
+
+    def __init__(self, *, least: int, most: int, what: str, **options: Any) -> None:
+        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a whole number of {what} from {least} to {most}, or null.")
+        super().__init__(
+            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
+        )
+
+
+class Cores(serializers.FloatField):
+    """As Limit, of the processor."""
+
+    def __init__(self, *, least: float, most: float, **options: Any) -> None:
+        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a number of cores from {least:g} to {most:g}, or null.")
+        super().__init__(
+            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
+        )
+
+    def to_internal_value(self, data: Any) -> float:
+        value = super().to_internal_value(data)
+        if isinstance(data, bool) or not math.isfinite(value):
+            self.fail("invalid")
+        return value
+
+
+def _command(**options: Any) -> serializers.CharField:
+    return serializers.CharField(
+        trim_whitespace=False,
+        help_text="Run by bash in the user's home, as it is; must listen on the unix socket `$DOMAIN_SOCKET`.",
+        **options,
+    )
+
+
+class WebappChange(serializers.Serializer[Any]):
+    """What may be set, each key for itself; what is left out stays as it is."""
+
+    command = _command(required=False)
+    working_directory = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="Where the command is run: a directory in your home. Empty, the default: your home.",
+    )
+    listens_on = serializers.ChoiceField(
+        required=False,
+        choices=[place.value for place in Listens],
+        error_messages={"invalid_choice": 'Give "socket" or "port".'},
+        help_text="`socket` (default): the unix socket `$DOMAIN_SOCKET`. `port`: 127.0.0.1, TCP port `$PORT`, for "
+        "servers that know nothing else; each run has another port.",
+    )
+    reload_strategy = serializers.ChoiceField(
+        required=False,
+        choices=[strategy.value for strategy in ReloadStrategy],
+        error_messages={"invalid_choice": 'Give "overlap" or "replace".'},
+        help_text="`overlap` (default): the new run starts beside the old one. `replace`: requests are held, the old "
+        "run ends, then the new one starts; for bots and single writers.",
+    )
+    start_deadline_s = Seconds(
+        least=1,
+        most=600,
+        required=False,
+        help_text="How long a new run may take until it accepts. Default: as `hostel.toml` says.",
+    )
+    drain_s = Seconds(
+        least=0, most=600, required=False, help_text="How long plain requests of an old run may go on. Default 30."
+    )
+    websocket_drain_s = Seconds(
+        least=0, most=86_400, required=False, help_text="The same for WebSockets and event streams. Default 30."
+    )
+    grace_s = Seconds(least=1, most=60, required=False, help_text="Between TERM and KILL. Default 10.")
+    ws_spread_s = Seconds(
+        least=0,
+        most=600,
+        required=False,
+        help_text="WebSockets that a switch closed may come back spread over this time. Default 10.",
+    )
+    read_timeout_s = WholeSeconds(
+        least=1,
+        most=3_600,
+        required=False,
+        help_text="A request ends when the website sends nothing for so long. Default 300.",
+    )
+    websocket_timeout_s = WholeSeconds(
+        least=1,
+        most=86_400,
+        required=False,
+        help_text="A WebSocket ends when neither side sends anything for so long. Default 3600.",
+    )
+    buffer_requests = Switch(
+        required=False,
+        help_text="All of a body is received before the website gets any. `false`: it is passed on as it comes, and "
+        "slow visitors take up places at the website. Default true.",
+    )
+    buffer_responses = Switch(
+        required=False,
+        help_text="Up to 256 KiB of an answer are taken from the website at once, however slow the visitor. Event "
+        "streams then need `X-Accel-Buffering: no`. Default false.",
+    )
+    max_body_mb = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=MAX_BODY_MB,
+        error_messages=dict.fromkeys(WRONG_NUMBER, f"Give a whole number of MiB from 1 to {MAX_BODY_MB}."),
+        help_text="Larger bodies are refused with 413; below 100, the default, those that do not say how long they "
+        "are with 411.",
+    )
+    memory_mb = Limit(least=16, most=100_000, what="MiB", help_text="At most, and by default, as your plan has it.")
+    pids = Limit(least=8, most=100_000, what="processes", help_text="Processes and threads. As your plan has it.")
+    cpu = Cores(least=0.05, most=1_000, help_text="Cores. At most, and by default, as your plan has it.")
+    always_on = Switch(required=False, help_text="Started after a reboot without waiting for a visitor. Default false.")
+    expose_token = Switch(
+        required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
+    )
+
+    force_https = Switch(
+        required=False, help_text="Send visitors who come over HTTP to HTTPS (308), at all domains. Default false."
+    )
+    hsts_s = WholeSeconds(
+        least=0,
+        most=63_072_000,
+        required=False,
+        help_text="How long browsers that came over HTTPS shall use nothing else (HSTS); 0, the default, says nothing "
+        "to them. It cannot be taken back from a browser that has heard it.",
+    )
+
+    def validate_command(self, command: str) -> str:
+        return checked(check_command, command)
+
+    def validate_working_directory(self, path: str) -> str:
+        return checked(lambda path: check_working_directory(path, username=self._owner.username), path)
+
+    def validate_memory_mb(self, wanted: int | None) -> int | None:
+        return _within(self._owner.plan.site().memory_bytes // MIB, wanted)
+
+    def validate_pids(self, wanted: int | None) -> int | None:
+        return _within(self._owner.plan.site().pids, wanted)
+
+    def validate_cpu(self, wanted: float | None) -> float | None:
+        return _within(self._owner.plan.site().cpu, wanted)
+
+    @property
+    def _owner(self) -> User:
+        owner: User = self.context["owner"] if "owner" in self.context else self.context["website"].owner
+        return owner
+
+
+def _within(most: float, wanted: Number) -> Number:
+    if wanted is not None and wanted > most:
+        raise serializers.ValidationError(f"Your plan gives one website {most:g} at most.", code="max_value")
+    return wanted
+
+
+class WebappRequest(WebappChange):
+    command = _command()
