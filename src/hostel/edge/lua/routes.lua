@@ -32,6 +32,8 @@ local NUMBERS = {
     "spread_from", "spread_s", "hsts_s", "max_body_bytes",
 }
 
+local TIMEOUTS = { "read_timeout_s", "websocket_timeout_s" }
+local LONGEST_TIMEOUT_S = 1e6 -- nginx counts milliseconds
 local SWITCHES = { "is_redirect", "force_https", "buffer_requests", "buffer_responses" }
 
 -- What records on disk may lack because earlier versions did not know it.
@@ -52,6 +54,11 @@ local function find_fault(record)
     end
     for _, key in ipairs(NUMBERS) do
         if type(record[key]) ~= "number" or record[key] < 0 then
+            return key
+        end
+    end
+    for _, key in ipairs(TIMEOUTS) do
+        if record[key] < 1 or record[key] > LONGEST_TIMEOUT_S then
             return key
         end
     end
