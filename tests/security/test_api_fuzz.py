@@ -115,7 +115,7 @@ def test_g4_fuzzing_finds_a_view_that_shows_anybodys_rows(spare: Platform, fuzz:
     edge = ("--header", f"Host: www.{spare.domain}", "--header", "X-Forwarded-Proto: https")
     with careless_panel(spare) as url:
         found = run_fuzz(
-            spare, replace(fuzz, phases=("fuzzing",), only=(ONE,), examples=30), tmp_path, url=url, more=edge
+            spare, replace(fuzz, phases=("fuzzing",), only=(ONE,), examples=150), tmp_path, url=url, more=edge
         )
     assert found["exit"] == 1, found["output"][-4000:]
     assert "a row of otto is shown to mona" in found["output"]
