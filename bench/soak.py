@@ -33,6 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -67,6 +68,7 @@ class Options:
     seconds: float  # of the parts that have no natural end
     seed: int
     arenas: int  # schedules played at once, each on a platform of its own
+    is_resumed: bool  # the last run's schedules count
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,23 +367,26 @@ def watching_port(port: int) -> Iterator[list[float]]:
 
 def soak_schedules(options: Options) -> Outcome:
     """Each arena is a process with a platform of its own, and plays its part of the seeds."""
-    count = 5 if options.is_quick else SCHEDULES
+    earlier = read_results().get("schedules", {}) if options.is_resumed else {}
+    count = 5 if options.is_quick else SCHEDULES - earlier.get("played", 0)
     began, wall_end = time.monotonic(), time.time() + options.seconds
     shares = [range(options.seed + number, options.seed + count, options.arenas) for number in range(options.arenas)]
     with console.status(f"schedules from seed {options.seed}"), ProcessPoolExecutor(options.arenas) as pool:
         records = list(pool.map(play_share, shares, [wall_end] * options.arenas))
-    hits = sum((record.hits for record in records), Counter[str]())
-    violations = [violation for record in records for violation in record.violations]
-    played, requests = sum(record.played for record in records), sum(record.requests for record in records)
+    hits = sum((record.hits for record in records), Counter[str](earlier.get("hits", {})))
+    violations = [*earlier.get("violations", ()), *(each for record in records for each in record.violations)]
+    played = earlier.get("played", 0) + sum(record.played for record in records)
+    requests = earlier.get("requests", 0) + sum(record.requests for record in records)
+    longest_s = max([earlier.get("longest_convergence_s", 0.0), *(each.longest_convergence_s for each in records)])
     console.print(schedules.table(hits), highlight=False, markup=False)
     console.print(f"{played} schedules, {requests} requests, {len(violations)} violations")
     figures: dict[str, object] = {
         "played": played,
         "arenas": options.arenas,
-        "took_s": round(time.monotonic() - began),
+        "took_s": earlier.get("took_s", 0) + round(time.monotonic() - began),
         "requests": requests,
-        "first_seed": options.seed,
-        "longest_convergence_s": round(max(record.longest_convergence_s for record in records), 1),
+        "first_seeds": [*earlier.get("first_seeds", ()), options.seed],
+        "longest_convergence_s": round(longest_s, 1),
         "hits": dict(hits),
         "violations": violations,
     }
@@ -402,7 +407,7 @@ def play_share(seeds: Sequence[int], wall_end: float = math.inf) -> Record:
 
 def soak_replay(_: Options) -> Outcome:
     """Those of the last schedules that were not as promised, one after the other: was the machine too busy?"""
-    earlier = json.loads((RESULTS / "soak.json").read_text())["schedules"]["violations"]
+    earlier = read_results()["schedules"]["violations"]
     seeds = sorted({int(violation.split(":")[0].removeprefix("seed ")) for violation in earlier})
     record = play_share(seeds)
     console.print(f"{record.played} schedules again, {len(record.violations)} violations")
@@ -450,10 +455,13 @@ PARTS: dict[str, Callable[[Options], Outcome]] = {
 }
 
 
-def write_part(name: str, figures: dict[str, object], machine: dict[str, object]) -> None:
+def read_results() -> dict[str, dict[str, Any]]:
     file = RESULTS / "soak.json"
-    earlier = json.loads(file.read_text()) if file.exists() else {}
-    write_result("soak", {**earlier, name: {"machine": machine, **figures}})
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def write_part(name: str, figures: dict[str, object], machine: dict[str, object]) -> None:
+    write_result("soak", {**read_results(), name: {"machine": machine, **figures}})
 
 
 def main() -> None:
@@ -463,9 +471,14 @@ def main() -> None:
     arguments.add_argument("--only", action="append", choices=list(PARTS), help="this part; repeatable")
     arguments.add_argument("--seed", type=int, default=int(time.time()), help="of the schedules")
     arguments.add_argument("--arenas", type=int, default=1, help="schedules that are played at once")
+    arguments.add_argument(
+        "--resume", action="store_true", help="play what the last run's schedules lack of a thousand"
+    )
     given = arguments.parse_args()
     seconds = 30.0 if given.quick else given.seconds
-    options = Options(is_quick=given.quick, seconds=seconds, seed=given.seed, arenas=given.arenas)
+    options = Options(
+        is_quick=given.quick, seconds=seconds, seed=given.seed, arenas=given.arenas, is_resumed=given.resume
+    )
     complaints: list[str] = []
     for name in given.only or PARTS:
         machine = describe()
