@@ -397,7 +397,12 @@ class Website:
         try:
             if spec.reload_strategy is ReloadStrategy.REPLACE:
                 await self._end_all_runs()
-            await self._start_and_switch(spec)
+            try:
+                await self._start_and_switch(spec)
+            except SandboxFault as fault:  # the platform's own faults seldom last, and nobody else would try again
+                log.error("sandbox could not be started; once more", website=self.domain, error=str(fault))
+                await self._unless_interrupted(asyncio.sleep(_FAULT_PAUSE_S))
+                await self._start_and_switch(spec)
         except Interrupted:
             # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
             self._is_change = self._is_change or is_change
