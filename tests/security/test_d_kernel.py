@@ -91,7 +91,8 @@ WORKS = {
     "processes": "python3 -c 'import multiprocessing as m; print(*m.Pool(2).map(str, [\"works\"]))'",
     "threads": "python3 -c 'from concurrent.futures import *; print(*ThreadPoolExecutor(9).map(str, [\"works\"]))'",
     "subprocess": 'python3 -c \'import subprocess as s; print(s.check_output(["echo", "works"], text=True))\'',
-    "asyncio": 'python3 -c \'import asyncio as a; a.run(a.create_subprocess_exec("echo", "works"))\'; sleep 0.1',
+    "asyncio": "python3 -c $'import asyncio as a\\nasync def f():"
+    ' await (await a.create_subprocess_exec("echo", "works")).wait()\\na.run(f())\'',
     "pip": "python3 -m pip --version >/dev/null && echo works",
     "inotify": 'python3 -c \'import ctypes; print("works" if ctypes.CDLL(None).inotify_init1(0) > 0 else "")\'',
 }
