@@ -6,12 +6,17 @@ import tempfile
 from pathlib import Path
 
 import django
+import hypothesis
 import pytest
 
 from hostel.wire.config import render_config
 from hostel.wire.paths import Paths
 
 pytest_plugins = ["platform_fixtures", "certificate_fixtures"]
+
+# The same examples in each run: a change passes or fails by what it changes. Others: `--hypothesis-profile=default`.
+hypothesis.settings.register_profile("suite", derandomize=True)
+hypothesis.settings.load_profile("suite")
 
 PANEL_ROOT = Path(tempfile.mkdtemp(prefix="hostel-tests-"))
 

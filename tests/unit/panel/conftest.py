@@ -25,7 +25,7 @@ from hostel.panel.api.throttles import requests as api_requests
 from hostel.panel.audit.models import OPERATOR, Entry, act_as
 from hostel.panel.wanted.models import current_version
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite
+from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import Proof, ProofReport, ProofRequest, WebsiteStatus
 from hostel.wire.website import Deploy, Failure, Phase, State, TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
@@ -92,7 +92,10 @@ class SmallAgent:
         return to_jsonable(self.report(self.find(canonical)))
 
     async def reload(self, request: Request) -> Any:
-        return to_jsonable(self.report(self.find(request.path_params["canonical"])))
+        spec = self.find(request.path_params["canonical"])
+        if not spec.enabled:
+            raise WebsiteDisabled
+        return to_jsonable(self.report(spec))
 
     async def status(self, request: Request) -> Any:
         return to_jsonable(WebsiteStatus(report=self.report(self.find(request.path_params["canonical"]))))

@@ -13,7 +13,14 @@ from django.test import Client
 from hostel.panel.wanted.models import Tombstone
 from hostel.panel.websites.models import Website
 from hostel.wire.codec import to_jsonable
-from hostel.wire.errors import DomainTaken, MalformedMessage, StaleSpec, UnknownWebsite
+from hostel.wire.errors import (
+    AgentUnreachable,
+    DomainTaken,
+    MalformedMessage,
+    StaleSpec,
+    UnknownWebsite,
+    WebsiteDisabled,
+)
 from hostel.wire.website import Phase
 
 COMMAND = "/home/xanthippe/.virtualenvs/v/bin/uvicorn --uds $DOMAIN_SOCKET asyncdjango.asgi:application "
@@ -308,6 +315,33 @@ def test_a_website_deleted_while_its_reload_waits_is_not_put_back(owner, agent, 
     calls = len(agent.calls)
     reloaded = owner.call("POST", one + "reload/")
     assert (reloaded.status_code, reloaded.content) == (404, b'{"detail":"Not found."}')
+    assert agent.calls[calls:] == []
+
+
+def test_a_reload_reaches_an_agent_that_was_away_when_the_website_was_enabled(owner, agent):
+    owner.create(enabled=False)
+    one = owner.websites_url + owner.domain + "/"
+    agent.refusal = AgentUnreachable()
+    assert owner.call("PATCH", one, {"enabled": True}).status_code == 200
+    agent.refusal = None
+    assert agent.websites[owner.domain].enabled is False
+    reloaded = owner.call("POST", one + "reload/")
+    assert (reloaded.status_code, reloaded.content) == (200, b'{"status":"OK"}')
+    assert agent.websites[owner.domain].enabled is True
+
+
+def test_a_website_disabled_while_its_reload_waits_stays_disabled(owner, agent, monkeypatch):
+    owner.create()
+    one = owner.websites_url + owner.domain + "/"
+
+    def disable_meanwhile(name):
+        Website.objects.get(canonical_name=name).change({"enabled": False})
+        raise WebsiteDisabled
+
+    monkeypatch.setattr("hostel.panel.agent.reload_website", disable_meanwhile)
+    calls = len(agent.calls)
+    reloaded = owner.call("POST", one + "reload/")
+    assert (reloaded.status_code, reloaded.headers["Hostel-Error-Code"]) == (409, "website_disabled")
     assert agent.calls[calls:] == []
 
 

@@ -5,7 +5,6 @@ local complain = require "hostel.complain"
 local files = require "hostel.files"
 local pages = require "hostel.pages"
 local password = require "hostel.password"
-local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 local traffic = require "hostel.traffic"
 local wake = require "hostel.wake"
@@ -14,6 +13,7 @@ local var = ngx.var
 local http_version = ngx.req.http_version
 
 local CLOSE = 444
+local PERMANENT_REDIRECT = 308 -- with the same method and body
 
 -- A client may use one connection for all names of its certificate, and for no others.
 local function is_misdirected(domain)
@@ -23,11 +23,16 @@ end
 
 -- Where visitors of this name are sent instead, if they are; what they asked for is kept.
 local function find_redirect(entry, is_https)
+    local origin
     if entry.is_redirect and not (is_https or entry.force_https) then
-        return "http://" .. entry.host
+        origin = "http://" .. entry.host
     elseif entry.is_redirect or entry.force_https and not is_https then
-        return "https://" .. entry.https_host
+        origin = "https://" .. entry.https_host
+    else
+        return nil
     end
+    local path = var.request_uri
+    return origin .. (path:sub(1, 1) == "/" and path or "/")
 end
 
 local function access()
@@ -52,7 +57,7 @@ local function access()
     end
     local target = find_redirect(entry, is_https)
     if target then
-        return pages.redirect(target)
+        return pages.redirect(PERMANENT_REDIRECT, target)
     end
     if is_https and entry.hsts_s > 0 then
         var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
@@ -60,19 +65,12 @@ local function access()
     if entry.users then
         password.check(entry)
     end
-    if entry.mappings and entry.mappings[1] then
+    if entry.mappings[1] then
         files.serve(entry)
     end
     bodies.check(entry)
     if entry.state == "running" then
-        var.site_host = is_https and entry.https_host or entry.host
-        traffic.enter(entry)
-        if reconnects.is_due(entry) then
-            return ngx.exec("@spread")
-        elseif entry.location then
-            return ngx.exec(entry.location)
-        end
-        return
+        return traffic.pass(entry, true)
     end
     if entry.state == "held" then
         wake(entry.website)

@@ -71,9 +71,9 @@ local function post_arrivals()
     if type(asked) ~= "table" or type(asked.domains) ~= "table" then
         return refuse(400, "arrivals: domains are missing")
     end
-    local counted = {}
+    local counted, base = {}, state:get("arrived_base")
     for _, domain in ipairs(asked.domains) do
-        counted[domain] = routes.count_arrived(domain) - state:get("arrived_base")
+        counted[domain] = routes.count_arrived(domain) - base
     end
     return answer(200, counted)
 end

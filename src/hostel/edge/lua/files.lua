@@ -80,13 +80,8 @@ end
 -- The file turned out to be a directory: its pages would lead elsewhere without the slash at the end.
 function _M.move()
     local query = var.request_uri:match("%?.*$") or ""
-    ngx.req.discard_body()
-    ngx.status = ngx.HTTP_MOVED_PERMANENTLY
-    ngx.header.Location = ngx.escape_uri(var.files_for, 0) .. "/" .. query
-    ngx.header["Content-Length"] = 0
     ngx.header["Cache-Control"] = "no-store" -- it may become a file
-    ngx.send_headers()
-    return ngx.exit(ngx.OK)
+    return pages.redirect(ngx.HTTP_MOVED_PERMANENTLY, ngx.escape_uri(var.files_for, 0) .. "/" .. query)
 end
 
 local function tell(premature, website, path)

@@ -6,7 +6,6 @@ local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
-local reconnects = require "hostel.reconnects"
 local routes = require "hostel.routes"
 local traffic = require "hostel.traffic"
 local wake = require "hostel.wake"
@@ -166,16 +165,6 @@ local function is_overrun(entry, run)
         and is_backlog_full(entry)
 end
 
-local function go_on(entry, must_wait)
-    var.site_host = var.visitor_scheme == "https" and entry.https_host or entry.host
-    traffic.enter(entry)
-    if must_wait and reconnects.is_due(entry) then
-        return ngx.exec("@spread")
-    elseif entry.location then
-        return ngx.exec(entry.location)
-    end
-end
-
 local function hold()
     local entry = routes.find(var.host)
     if not entry or entry.is_broken then
@@ -207,7 +196,7 @@ local function hold()
         return pages.answer_state(entry.state)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
-    return go_on(entry, must_wait)
+    return traffic.pass(entry, must_wait)
 end
 
 return function()

@@ -99,15 +99,14 @@ function _M.answer(code)
     return ngx.exit(answer.status)
 end
 
--- Send the visitor to the same path at `origin`, with the same method and body.
-function _M.redirect(origin)
-    local path = ngx.var.request_uri
+-- Send the visitor to `location`.
+function _M.redirect(status, location)
     ngx.req.discard_body()
-    ngx.status = 308
-    ngx.header["Location"] = origin .. (path:sub(1, 1) == "/" and path or "/")
+    ngx.status = status
+    ngx.header["Location"] = location
     ngx.header["Content-Length"] = 0
     ngx.send_headers()
-    return ngx.exit(308)
+    return ngx.exit(status)
 end
 
 -- The same for a website that is known, and count it.

@@ -33,6 +33,7 @@ local NUMBERS = {
 }
 
 local TIMEOUTS = { "read_timeout_s", "websocket_timeout_s" }
+local LARGEST = 2 ^ 53 -- up to here Lua tells each whole number from the next
 local LONGEST_TIMEOUT_S = 1e6 -- nginx counts milliseconds
 local SWITCHES = { "is_redirect", "force_https", "buffer_requests", "buffer_responses" }
 
@@ -53,7 +54,8 @@ local function find_fault(record)
         end
     end
     for _, key in ipairs(NUMBERS) do
-        if type(record[key]) ~= "number" or record[key] < 0 then
+        local value = record[key]
+        if type(value) ~= "number" or not (value >= 0 and value <= LARGEST) then -- NaN is neither
             return key
         end
     end

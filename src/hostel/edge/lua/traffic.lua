@@ -6,6 +6,7 @@
 local bodies = require "hostel.bodies"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
+local reconnects = require "hostel.reconnects"
 
 local var = ngx.var
 
@@ -13,7 +14,7 @@ local _M = {}
 
 -- Receive the body, unless its website wants it as it comes; then take a place at the running website of `entry`, or
 -- end the request.
-function _M.enter(entry)
+local function enter(entry)
     if entry.buffer_requests ~= false then
         bodies.receive(entry.website)
     elseif var.unread == "" and bodies.is_expected() then
@@ -26,6 +27,18 @@ function _M.enter(entry)
     end
     counts.add(key)
     var.place = key
+end
+
+-- Send the request on to the running website of `entry`, or end it. Where `is_spread`, a WebSocket that comes back
+-- after a switch waits for its turn first.
+function _M.pass(entry, is_spread)
+    var.site_host = var.visitor_scheme == "https" and entry.https_host or entry.host
+    enter(entry)
+    if is_spread and reconnects.is_due(entry) then
+        return ngx.exec("@spread")
+    elseif entry.location then
+        return ngx.exec(entry.location)
+    end
 end
 
 -- Note that a file is about to be sent, or end the request: a slow visitor may take long, as with a WebSocket.

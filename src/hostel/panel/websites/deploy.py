@@ -116,8 +116,11 @@ def reload(website: Website) -> Condition:
     website.note_reload()
     try:
         report = agent.reload_website(website.canonical_name)
-    except UnknownWebsite:  # deleted meanwhile; or created while the agent was away, and not pulled yet
+    except (UnknownWebsite, WebsiteDisabled):
+        # Deleted or disabled meanwhile; or created or enabled while the agent was away, which has not pulled it yet.
         website.refresh_from_db()
+        if not website.enabled:
+            raise
         report = _put(website)
     return condition_of(website, report)
 
