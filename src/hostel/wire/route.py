@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hostel.wire.static_files import StaticMapping
-from hostel.wire.website import RunId
+from hostel.wire.website import MAX_BODY_MB, MIB, RunId
 
 
 class RouteState(StrEnum):
@@ -36,7 +36,7 @@ class RouteRecord:
     max_requests: int = 256
     max_held: int = 100
     max_websockets: int = 2048
-    max_body_bytes: int = 100 << 20
+    max_body_bytes: int = MAX_BODY_MB * MIB
     buffer_requests: bool = True
     buffer_responses: bool = False
     static_files: tuple[StaticMapping, ...] = ()  # paths as the edge finds them

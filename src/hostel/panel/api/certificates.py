@@ -1,7 +1,5 @@
 """Certificates of domains. The panel keeps none: what is sent goes to the agent, and no key is ever shown."""
 
-from typing import Any
-
 from django.db import transaction
 from django.http import Http404
 from rest_framework import serializers
@@ -45,9 +43,7 @@ class DomainCertificate(OwnersView):
     @schema.set_certificate
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         name = self.get_name(domain_name)
-        serializer = CertificateSent(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        sent: dict[str, Any] = serializer.validated_data
+        sent = self.sent(CertificateSent)
         self.note(name, sent.get("cert_type", "custom"))
         if sent.get("cert_type"):
             return self.order(name)

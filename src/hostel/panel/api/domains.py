@@ -1,13 +1,11 @@
 """Further domains of a website: aliases and redirects, and the proof that they are the user's."""
 
-from typing import Any
-
 from django.http import Http404
-from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema_domains as schema
+from hostel.panel.api.errors import refused_as
 from hostel.panel.api.serializers import DomainChange, DomainCreation, shown_domain
 from hostel.panel.api.views import OwnersView
 from hostel.panel.domains import claim
@@ -40,14 +38,10 @@ class Domains(DomainsView):
     @schema.add_domain
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        serializer = DomainCreation(data=request.data, context={"owner": self.owner, "website": website})
-        serializer.is_valid(raise_exception=True)
-        sent: dict[str, Any] = dict(serializer.validated_data)
+        sent = self.sent(DomainCreation, owner=self.owner, website=website)
         name = sent.pop("domain_name")
-        try:
+        with refused_as("domain_name", DomainExists):
             domain = claim.add(website, domain_name=name, canonical_name=canonical_domain(name), wanted=sent)
-        except DomainExists as error:
-            raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
         return self.show(domain, status=201)
 
 
@@ -60,10 +54,7 @@ class DomainDetail(DomainsView):
     def patch(self, request: Request, username: str, domain_name: str, name: str) -> Response:
         website = self.get_website(domain_name)
         domain = self.get_domain(website, name)
-        context = {"website": website, "domain": domain.canonical_name}
-        serializer = DomainChange(data=request.data, context=context)
-        serializer.is_valid(raise_exception=True)
-        claim.change(domain, serializer.validated_data)
+        claim.change(domain, self.sent(DomainChange, website=website, domain=domain.canonical_name))
         return self.show(domain)
 
     @schema.delete_domain
@@ -76,8 +67,6 @@ class DomainCheck(DomainsView):
     @schema.check_domain
     def post(self, request: Request, username: str, domain_name: str, name: str) -> Response:
         domain = self.get_domain(self.get_website(domain_name), name)
-        try:
+        with refused_as("domain_name", DomainExists):
             claim.prove(domain)
-        except DomainExists as error:
-            raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
         return self.show(domain)

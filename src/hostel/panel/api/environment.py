@@ -5,13 +5,13 @@ from typing import Any
 
 from django.http import Http404
 from dotenv.parser import parse_stream
-from rest_framework import exceptions, serializers
+from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema
+from hostel.panel.api.errors import refused_as
 from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation
-from hostel.panel.api.shapes_webapp import checked
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Variable, Website
@@ -28,7 +28,7 @@ class Environment(OwnersView):
     @schema.create_variable
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = _checked(VariableCreation, request)
+        sent = self.sent(VariableCreation)
         is_new = sent["name"] not in website.variables
         _set(website, {sent["name"]: sent["value"]}, sent.get("is_secret"))
         return Response(_one(website, sent["name"]), status=201 if is_new else 200)
@@ -42,8 +42,9 @@ class One(OwnersView):
     @schema.put_variable
     def put(self, request: Request, username: str, domain_name: str, name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = _checked(VariableChange, request)
-        is_new = _checked_name(name) not in website.variables
+        sent = self.sent(VariableChange)
+        with refused_as("name", InvalidVariable):
+            is_new = check_name(name) not in website.variables
         _set(website, {name: sent["value"]}, sent.get("is_secret"))
         return Response(_one(website, name), status=201 if is_new else 200)
 
@@ -59,23 +60,9 @@ class Import(OwnersView):
     @schema.import_environment
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = _checked(FileImport, request)
+        sent = self.sent(FileImport)
         _set(website, _read(sent["content"]), sent.get("is_secret"))
         return Response(_shown(website))
-
-
-def _checked(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    serializer = kind(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
-def _checked_name(name: str) -> str:
-    """From the address; refused as the same name in a body is."""
-    try:
-        return checked(check_name, name)
-    except exceptions.ValidationError as error:
-        raise exceptions.ValidationError({"name": error.detail}) from error
 
 
 def _read(content: str) -> dict[str, str]:
@@ -104,10 +91,8 @@ def _set(website: Website, values: dict[str, str], is_secret: bool | None) -> No
         name: Variable(value, known[name].is_secret if is_secret is None and name in known else bool(is_secret))
         for name, value in values.items()
     }
-    try:
+    with refused_as("non_field_errors", InvalidVariable):
         deploy.change_environment(website, changes)
-    except InvalidVariable as error:
-        raise exceptions.ValidationError({"non_field_errors": [str(error)]}, code=error.code) from error
 
 
 def _one(website: Website, name: str) -> dict[str, Any]:

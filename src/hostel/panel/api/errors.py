@@ -5,6 +5,8 @@ programs can rely on therefore travels in the header `Hostel-Error-Code` of ever
 beside `detail`, where no client of the compared API knows the answer (405, 415, 500, 503, ...).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -16,13 +18,22 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from hostel.panel.faults import storage_error
-from hostel.wire.errors import HostelError
+from hostel.wire.errors import HostelError, Refusal
 
 log = structlog.get_logger(__name__)
 
 CODE_HEADER = "Hostel-Error-Code"
 _RETRY_AFTER_S = 5
 _KNOWN_TO_CLIENTS = frozenset({401, 403, 404, 429})
+
+
+@contextmanager
+def refused_as(field: str, *kinds: type[Refusal]) -> Iterator[None]:
+    """What is refused as one of `kinds` becomes the refusal of `field`."""
+    try:
+        yield
+    except kinds as error:
+        raise exceptions.ValidationError({field: [str(error)]}, code=error.code) from error
 
 
 def answer_to_error(error: Exception, context: dict[str, Any]) -> Response:

@@ -1,15 +1,12 @@
 """Who may visit a website: names and passwords that the edge asks for. A password goes in and never comes out again."""
 
-from typing import Any
-
 from django.http import Http404
-from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema_edge as schema
+from hostel.panel.api.errors import refused_as
 from hostel.panel.api.shapes_edge import HttpUserChange, HttpUserCreation
-from hostel.panel.api.shapes_webapp import checked
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.models import Website
@@ -25,7 +22,7 @@ class HttpUsers(OwnersView):
     @schema.create_http_user
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = _checked(HttpUserCreation, request)
+        sent = self.sent(HttpUserCreation)
         return _set(website, sent["username"], sent["password"])
 
 
@@ -39,11 +36,9 @@ class One(OwnersView):
     @schema.put_http_user
     def put(self, request: Request, username: str, domain_name: str, name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = _checked(HttpUserChange, request)
-        try:
-            checked(check_http_username, name)
-        except exceptions.ValidationError as error:
-            raise exceptions.ValidationError({"username": error.detail}) from error
+        sent = self.sent(HttpUserChange)
+        with refused_as("username", InvalidHttpUser):
+            check_http_username(name)
         return _set(website, name, sent["password"])
 
     @schema.delete_http_user
@@ -55,16 +50,8 @@ class One(OwnersView):
         return Response(status=204)
 
 
-def _checked(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, str]:
-    serializer = kind(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
 def _set(website: Website, name: str, password: str) -> Response:
     is_new = name not in website.http_users
-    try:
+    with refused_as("non_field_errors", InvalidHttpUser):
         deploy.change_http_users(website, {name: hash_password(password)})
-    except InvalidHttpUser as error:
-        raise exceptions.ValidationError({"non_field_errors": [str(error)]}, code=error.code) from error
     return Response({"username": name}, status=201 if is_new else 200)

@@ -14,7 +14,7 @@ DOMAIN = OpenApiParameter(
 )
 
 _COMMAND = "/home/xanthippe/.virtualenvs/v/bin/uvicorn --uds $DOMAIN_SOCKET asyncdjango.asgi:application"
-_NO_TROUBLE: dict[str, Any] = {"reason": None, "detail": "", "stderr": []}
+NO_TROUBLE: dict[str, Any] = {"reason": None, "detail": "", "stderr": []}
 _RUNNING: dict[str, Any] = {
     "id": 42,
     "user": "xanthippe",
@@ -45,8 +45,8 @@ _RUNNING: dict[str, Any] = {
         "force_https": False,
         "hsts_s": 0,
         "state": "running",
-        **_NO_TROUBLE,
-        "deploy": {"revision": 7, "phase": "done", **_NO_TROUBLE},
+        **NO_TROUBLE,
+        "deploy": {"revision": 7, "phase": "done", **NO_TROUBLE},
     },
     "logfiles": {
         "access": "/var/log/xanthippe.example.com.access.log",

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from hostel.panel.accounts.models import Scope
-from hostel.panel.api.shapes_webapp import WRONG_NUMBER
+from hostel.panel.api.shapes_webapp import WRONG_NUMBER, Whole
 from hostel.panel.audit.models import Deed, Via
 
 _TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,49}")
@@ -74,12 +74,7 @@ class AuditQuery(serializers.Serializer[Any]):
         max_value=(1 << 63) - 1,
         error_messages=dict.fromkeys(WRONG_NUMBER, "Give the id of an entry."),
     )
-    limit = serializers.IntegerField(
-        default=50,
-        min_value=1,
-        max_value=200,
-        error_messages=dict.fromkeys(WRONG_NUMBER, "Give a whole number from 1 to 200."),
-    )
+    limit = Whole(least=1, most=200, default=50)
 
 
 class TokenNamed(serializers.Serializer[Any]):

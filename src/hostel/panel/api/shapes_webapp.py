@@ -1,7 +1,7 @@
 """What may be set of a website: each setting's bounds, and the sentence that says what would be accepted."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rest_framework import serializers
@@ -31,54 +31,31 @@ class Switch(serializers.BooleanField):
 WRONG_NUMBER = ("invalid", "min_value", "max_value", "max_string_length")
 
 
-class Seconds(serializers.FloatField):
-    """A time within bounds. One sentence says what is accepted, whatever is wrong."""
+class Whole(serializers.IntegerField):
+    """A whole number within bounds. One sentence says what is accepted, whatever is wrong."""
 
-    def __init__(self, *, least: float, most: float, **options: Any) -> None:
-        sentence = f"Give a number of seconds from {least:g} to {most:g}."
-        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
-        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
-
-    def to_internal_value(self, data: Any) -> float:
-        value = super().to_internal_value(data)
-        if isinstance(data, bool) or not math.isfinite(value):
-            self.fail("invalid")
-        return value
+    def __init__(self, *, least: int, most: int, of: str = "", **options: Any) -> None:
+        sentence = _sentence(f"Give a whole number{of and f' of {of}'} from {least} to {most}", options)
+        super().__init__(min_value=least, max_value=most, error_messages={**sentence}, **options)
 
 
-class WholeSeconds(serializers.IntegerField):
-    """As Seconds, without fractions."""
+class Fraction(serializers.FloatField):
+    """As Whole, of numbers that need not be whole."""
 
-    def __init__(self, *, least: int, most: int, **options: Any) -> None:
-        sentence = f"Give a whole number of seconds from {least} to {most}."
-        wrong = dict.fromkeys(WRONG_NUMBER, sentence)
-        super().__init__(min_value=least, max_value=most, error_messages={**wrong}, **options)
-
-
-class Limit(serializers.IntegerField):
-    """A limit of one website, within what its owner's plan gives; null is the plan's own."""
-
-    def __init__(self, *, least: int, most: int, what: str, **options: Any) -> None:
-        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a whole number of {what} from {least} to {most}, or null.")
-        super().__init__(
-            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
-        )
-
-
-class Cores(serializers.FloatField):
-    """As Limit, of the processor."""
-
-    def __init__(self, *, least: float, most: float, **options: Any) -> None:
-        wrong = dict.fromkeys(WRONG_NUMBER, f"Give a number of cores from {least:g} to {most:g}, or null.")
-        super().__init__(
-            min_value=least, max_value=most, allow_null=True, required=False, error_messages={**wrong}, **options
-        )
+    def __init__(self, *, least: float, most: float, of: str, **options: Any) -> None:
+        sentence = _sentence(f"Give a number of {of} from {least:g} to {most:g}", options)
+        super().__init__(min_value=least, max_value=most, error_messages={**sentence}, **options)
 
     def to_internal_value(self, data: Any) -> float:
         value = super().to_internal_value(data)
         if isinstance(data, bool) or not math.isfinite(value):
             self.fail("invalid")
         return value
+
+
+def _sentence(wanted: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """For each kind of wrong number. None stands for the plan's own where it is accepted."""
+    return dict.fromkeys(WRONG_NUMBER, f"{wanted}, or null." if options.get("allow_null") else f"{wanted}.")
 
 
 def _command(**options: Any) -> serializers.CharField:
@@ -113,32 +90,44 @@ class WebappChange(serializers.Serializer[Any]):
         help_text="`overlap` (default): the new run starts beside the old one. `replace`: requests are held, the old "
         "run ends, then the new one starts; for bots and single writers.",
     )
-    start_deadline_s = Seconds(
+    start_deadline_s = Fraction(
+        of="seconds",
         least=1,
         most=600,
         required=False,
         help_text="How long a new run may take until it accepts. Default: as `hostel.toml` says.",
     )
-    drain_s = Seconds(
-        least=0, most=600, required=False, help_text="How long plain requests of an old run may go on. Default 30."
+    drain_s = Fraction(
+        of="seconds",
+        least=0,
+        most=600,
+        required=False,
+        help_text="How long plain requests of an old run may go on. Default 30.",
     )
-    websocket_drain_s = Seconds(
-        least=0, most=86_400, required=False, help_text="The same for WebSockets and event streams. Default 30."
+    websocket_drain_s = Fraction(
+        of="seconds",
+        least=0,
+        most=86_400,
+        required=False,
+        help_text="The same for WebSockets and event streams. Default 30.",
     )
-    grace_s = Seconds(least=1, most=60, required=False, help_text="Between TERM and KILL. Default 10.")
-    ws_spread_s = Seconds(
+    grace_s = Fraction(of="seconds", least=1, most=60, required=False, help_text="Between TERM and KILL. Default 10.")
+    ws_spread_s = Fraction(
+        of="seconds",
         least=0,
         most=600,
         required=False,
         help_text="WebSockets that a switch closed may come back spread over this time. Default 10.",
     )
-    read_timeout_s = WholeSeconds(
+    read_timeout_s = Whole(
+        of="seconds",
         least=1,
         most=3_600,
         required=False,
         help_text="A request ends when the website sends nothing for so long. Default 300.",
     )
-    websocket_timeout_s = WholeSeconds(
+    websocket_timeout_s = Whole(
+        of="seconds",
         least=1,
         most=86_400,
         required=False,
@@ -154,17 +143,38 @@ class WebappChange(serializers.Serializer[Any]):
         help_text="Up to 256 KiB of an answer are taken from the website at once, however slow the visitor. Event "
         "streams then need `X-Accel-Buffering: no`. Default false.",
     )
-    max_body_mb = serializers.IntegerField(
+    max_body_mb = Whole(
+        of="MiB",
+        least=1,
+        most=MAX_BODY_MB,
         required=False,
-        min_value=1,
-        max_value=MAX_BODY_MB,
-        error_messages=dict.fromkeys(WRONG_NUMBER, f"Give a whole number of MiB from 1 to {MAX_BODY_MB}."),
         help_text="Larger bodies are refused with 413; below 100, the default, those that do not say how long they "
         "are with 411.",
     )
-    memory_mb = Limit(least=16, most=100_000, what="MiB", help_text="At most, and by default, as your plan has it.")
-    pids = Limit(least=8, most=100_000, what="processes", help_text="Processes and threads. As your plan has it.")
-    cpu = Cores(least=0.05, most=1_000, help_text="Cores. At most, and by default, as your plan has it.")
+    memory_mb = Whole(
+        of="MiB",
+        least=16,
+        most=100_000,
+        required=False,
+        allow_null=True,
+        help_text="At most, and by default, as your plan has it.",
+    )
+    pids = Whole(
+        of="processes",
+        least=8,
+        most=100_000,
+        required=False,
+        allow_null=True,
+        help_text="Processes and threads. As your plan has it.",
+    )
+    cpu = Fraction(
+        of="cores",
+        least=0.05,
+        most=1_000,
+        required=False,
+        allow_null=True,
+        help_text="Cores. At most, and by default, as your plan has it.",
+    )
     always_on = Switch(required=False, help_text="Started after a reboot without waiting for a visitor. Default false.")
     expose_token = Switch(
         required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
@@ -173,7 +183,8 @@ class WebappChange(serializers.Serializer[Any]):
     force_https = Switch(
         required=False, help_text="Send visitors who come over HTTP to HTTPS (308), at all domains. Default false."
     )
-    hsts_s = WholeSeconds(
+    hsts_s = Whole(
+        of="seconds",
         least=0,
         most=63_072_000,
         required=False,

@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.http import Http404
-from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api import schema_edge as schema
+from hostel.panel.api.errors import refused_as
 from hostel.panel.api.shapes_edge import MappingChange, MappingRequest
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
@@ -22,11 +22,6 @@ class MappingsView(OwnersView):
             raise Http404
         return mapping
 
-    def checked(self, kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, str]:
-        serializer = kind(data=request.data, context={"owner": self.owner})
-        serializer.is_valid(raise_exception=True)
-        return dict(serializer.validated_data)
-
 
 class StaticFiles(MappingsView):
     @schema.list_mappings
@@ -36,11 +31,9 @@ class StaticFiles(MappingsView):
     @schema.create_mapping
     def post(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        sent = self.checked(MappingRequest, request)
-        try:
+        sent = self.sent(MappingRequest, owner=self.owner)
+        with refused_as("non_field_errors", InvalidMapping):
             mapping = deploy.add_mapping(website, url=sent["url"], path=sent["path"])
-        except InvalidMapping as error:
-            raise exceptions.ValidationError({"non_field_errors": [str(error)]}, code=error.code) from error
         return Response(_shown(mapping), status=201)
 
 
@@ -51,11 +44,11 @@ class One(MappingsView):
 
     @schema.put_mapping
     def put(self, request: Request, username: str, domain_name: str, mapping_id: int) -> Response:
-        return self._change(MappingRequest, request, domain_name, mapping_id)
+        return self._change(MappingRequest, domain_name, mapping_id)
 
     @schema.patch_mapping
     def patch(self, request: Request, username: str, domain_name: str, mapping_id: int) -> Response:
-        return self._change(MappingChange, request, domain_name, mapping_id)
+        return self._change(MappingChange, domain_name, mapping_id)
 
     @schema.delete_mapping
     def delete(self, request: Request, username: str, domain_name: str, mapping_id: int) -> Response:
@@ -63,10 +56,10 @@ class One(MappingsView):
         deploy.remove_mapping(website, self.get_mapping(website, mapping_id))
         return Response(status=204)
 
-    def _change(self, kind: type[MappingChange], request: Request, domain_name: str, mapping_id: int) -> Response:
+    def _change(self, kind: type[MappingChange], domain_name: str, mapping_id: int) -> Response:
         website = self.get_website(domain_name)
         mapping = self.get_mapping(website, mapping_id)
-        deploy.change_mapping(website, mapping, self.checked(kind, request))
+        deploy.change_mapping(website, mapping, self.sent(kind, owner=self.owner))
         return Response(_shown(mapping))
 
 

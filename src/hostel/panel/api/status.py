@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hostel.panel.api.schema import DOMAIN, NOT_FOUND, REFUSALS, USERNAME
+from hostel.panel.api.schema import DOMAIN, NO_TROUBLE, NOT_FOUND, REFUSALS, USERNAME
 from hostel.panel.api.serializers import REASON_HELP, DeployShown, shown_condition, shown_trouble
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
@@ -56,11 +56,10 @@ class StatusShown(serializers.Serializer[Any]):
     last_failure = PastFailureShown(allow_null=True, help_text="Also where it runs again. `null`: there was none.")
 
 
-_NO_TROUBLE: dict[str, Any] = {"reason": None, "detail": "", "stderr": []}
 _RUNNING: dict[str, Any] = {
     "state": "running",
-    **_NO_TROUBLE,
-    "deploy": {"revision": 7, "phase": "done", **_NO_TROUBLE},
+    **NO_TROUBLE,
+    "deploy": {"revision": 7, "phase": "done", **NO_TROUBLE},
     "since": "2026-11-22T21:40:00.123456Z",
     "run": {
         "id": "r3f9a1c",

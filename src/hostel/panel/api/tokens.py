@@ -5,13 +5,13 @@ from typing import Any
 from django.conf import settings
 from django.http import Http404
 from django.urls import reverse
-from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.accounts.models import NamedToken, TokenExists
 from hostel.panel.accounts.uses import uses
 from hostel.panel.api import schema_account as schema
+from hostel.panel.api.errors import refused_as
 from hostel.panel.api.shapes_account import AuditQuery, TokenCreation
 from hostel.panel.api.views import OwnersView
 from hostel.panel.audit.models import Entry
@@ -26,13 +26,9 @@ class Tokens(OwnersView):
 
     @schema.create_token
     def post(self, request: Request, username: str) -> Response:
-        serializer = TokenCreation(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        sent = serializer.validated_data
-        try:
+        sent = self.sent(TokenCreation)
+        with refused_as("name", TokenExists):
             token, text = self.owner.add_token(sent["name"], scopes=sent["scopes"], expires_at=sent.get("expires_at"))
-        except TokenExists as error:
-            raise exceptions.ValidationError({"name": [str(error)]}, code=error.code) from error
         return Response({**_shown(token), "token": text}, status=201)
 
 

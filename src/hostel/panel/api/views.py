@@ -8,7 +8,7 @@ from django.views import View
 from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework import exceptions
+from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 from hostel.panel.accounts.models import Scope, User
 from hostel.panel.api import schema
 from hostel.panel.api.authentication import actor_of, user_of
-from hostel.panel.api.errors import CODE_HEADER
+from hostel.panel.api.errors import CODE_HEADER, refused_as
 from hostel.panel.api.permissions import check_exposure
 from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.audit.models import act_as
@@ -63,6 +63,12 @@ class OwnersView(CountedView):
         website.owner = self.owner  # known: saves a query
         return website
 
+    def sent(self, kind: type[serializers.Serializer[Any]], **context: Any) -> dict[str, Any]:
+        """What the caller sent, as `kind` reads it, or the refusal that names each wrong field."""
+        serializer = kind(data=self.request.data, context=context)
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
     def answer(self, website: Website, condition: Condition, *, status: int = 200) -> Response:
         return Response(shown(website, condition, owner=self.owner), status=status)
 
@@ -76,14 +82,11 @@ class Websites(OwnersView):
 
     @schema.create_website
     def post(self, request: Request, username: str) -> Response:
-        serializer = WebsiteCreation(data=request.data, context={"owner": self.owner})
-        serializer.is_valid(raise_exception=True)
-        sent, wanted = serializer.validated_data, wanted_by(serializer.validated_data)
+        sent = self.sent(WebsiteCreation, owner=self.owner)
+        wanted = wanted_by(sent)
         check_exposure(request, wanted)
-        try:
+        with refused_as("domain_name", DomainExists, DomainUnproven):
             website, condition = deploy.create(owner=self.owner, domain_name=sent["domain_name"], wanted=wanted)
-        except (DomainExists, DomainUnproven) as error:
-            raise exceptions.ValidationError({"domain_name": [str(error)]}, code=error.code) from error
         return self.answer(website, condition, status=201)
 
 
@@ -96,9 +99,7 @@ class WebsiteDetail(OwnersView):
     @schema.change_website
     def patch(self, request: Request, username: str, domain_name: str) -> Response:
         website = self.get_website(domain_name)
-        serializer = WebsiteChange(data=request.data, context={"website": website})
-        serializer.is_valid(raise_exception=True)
-        wanted = wanted_by(serializer.validated_data)
+        wanted = wanted_by(self.sent(WebsiteChange, website=website))
         check_exposure(request, wanted, is_exposed=website.expose_token)
         return self.answer(website, deploy.change(website, wanted))
 

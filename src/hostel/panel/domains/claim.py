@@ -104,7 +104,6 @@ def _record(deed: Deed, domain: Domain, details: Mapping[str, Any] | None = None
 
 def _check_free(canonical_name: str, website: Website) -> None:
     """Raises DomainExists where it is a website's, or kept for another user."""
-    is_another = Domain.objects.proven().filter(canonical_name=canonical_name).exclude(website=website).exists()
-    if is_another or Website.objects.filter(canonical_name=canonical_name).exists():
+    if Website.objects.filter(canonical_name=canonical_name).exists():
         raise DomainExists
-    HeldDomain.objects.check_free_for(canonical_name, owner=website.owner)
+    Domain.objects.exclude(website=website).check_free_for(canonical_name, owner=website.owner)

@@ -36,6 +36,12 @@ class DomainQuerySet(models.QuerySet["Domain"]):
     def proven(self) -> "DomainQuerySet":
         return self.filter(proven_at__isnull=False)
 
+    def check_free_for(self, canonical_name: str, *, owner: "User") -> None:
+        """Raises DomainExists where it is proven to be one of these, or kept for another user."""
+        if self.proven().filter(canonical_name=canonical_name).exists():
+            raise DomainExists
+        HeldDomain.objects.check_free_for(canonical_name, owner=owner)
+
 
 class Domain(models.Model):
     website = models.ForeignKey("websites.Website", on_delete=models.CASCADE, related_name="domains")

@@ -36,7 +36,7 @@ def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple
     website = Website.objects.add(owner=owner, domain_name=domain_name, wanted=wanted)
     log.info("website created", website=website.canonical_name, revision=website.revision)
     try:
-        return website, _deploy(website)
+        return website, bring(website)
     except DomainTaken as error:
         website.withdraw()
         raise DomainExists from error
@@ -53,7 +53,7 @@ def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
     if not website.change(wanted):
         return look_at(website)
     log.info("website changed", website=website.canonical_name, revision=website.revision)
-    return _deploy(website)
+    return bring(website)
 
 
 def change_environment(website: Website, changes: Mapping[str, Variable | None]) -> None:
@@ -61,21 +61,21 @@ def change_environment(website: Website, changes: Mapping[str, Variable | None])
     if website.change_environment(changes):
         names = ", ".join(sorted(changes))
         log.info("environment changed", website=website.canonical_name, revision=website.revision, names=names)
-        _deploy(website)
+        bring(website)
 
 
 def change_http_users(website: Website, changes: Mapping[str, str | None]) -> None:
     """Who may visit from now on. Raises InvalidHttpUser or DoesNotExist."""
     website.change_http_users(changes)
     log.info("http users changed", website=website.canonical_name, revision=website.revision)
-    _deploy(website)
+    bring(website)
 
 
 def add_mapping(website: Website, *, url: str, path: str) -> StaticMapping:
     """A static mapping, in force when this returns. Raises InvalidMapping or DoesNotExist."""
     mapping = website.add_mapping(url=url, path=path)
     log.info("static mapping added", website=website.canonical_name, revision=website.revision)
-    _deploy(website)
+    bring(website)
     return mapping
 
 
@@ -83,18 +83,25 @@ def change_mapping(website: Website, mapping: StaticMapping, wanted: Mapping[str
     """Raises DoesNotExist."""
     if website.change_mapping(mapping, wanted):
         log.info("static mapping changed", website=website.canonical_name, revision=website.revision)
-        _deploy(website)
+        bring(website)
 
 
 def remove_mapping(website: Website, mapping: StaticMapping) -> None:
     website.remove_mapping(mapping)
     log.info("static mapping removed", website=website.canonical_name, revision=website.revision)
-    _deploy(website)
+    bring(website)
 
 
-def bring(website: Website) -> None:
-    """Tell the agent of a change of what belongs to the website, which is committed. Raises DoesNotExist."""
-    _deploy(website)
+def bring(website: Website) -> Condition:
+    """Tell the agent of a change of the website, or of what belongs to it, which is committed. Raises DoesNotExist."""
+    try:
+        return condition_of(website, _put(website))
+    except (UnknownWebsite, StaleSpec) as error:  # the agent has seen its tombstone
+        raise Website.DoesNotExist from error
+    except (DomainTaken, DiskLimitReached):
+        raise
+    except HostelError as error:
+        return _note(website, error)
 
 
 def delete(website: Website) -> None:
@@ -150,17 +157,6 @@ def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Con
     except HostelError as error:
         return [(website, _note(website, error)) for website in websites]
     return [(website, condition_of(website, reports.get(website.canonical_name))) for website in websites]
-
-
-def _deploy(website: Website) -> Condition:
-    try:
-        return condition_of(website, _put(website))
-    except (UnknownWebsite, StaleSpec) as error:  # the agent has seen its tombstone
-        raise Website.DoesNotExist from error
-    except (DomainTaken, DiskLimitReached):
-        raise
-    except HostelError as error:
-        return _note(website, error)
 
 
 def _put(website: Website) -> WebsiteReport:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import IntegrityError, models, transaction
 
 from hostel.panel.audit.models import Deed, record, without_text
-from hostel.panel.domains.models import Domain, DomainExists, HeldDomain, is_custom
+from hostel.panel.domains.models import Domain, DomainExists, HeldDomain
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import TooManyWebsites
@@ -72,9 +72,7 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
         try:
             with transaction.atomic():
                 canonical_name = canonical_domain(domain_name)
-                if Domain.objects.proven().filter(canonical_name=canonical_name).exists():
-                    raise DomainExists
-                HeldDomain.objects.check_free_for(canonical_name, owner=owner)
+                Domain.objects.check_free_for(canonical_name, owner=owner)
                 website = self.create(
                     owner=owner,
                     domain_name=domain_name,
@@ -314,10 +312,6 @@ class Website(models.Model):
         """LIMITS as they are in force."""
         limits = self.limits
         return {"memory_mb": limits.memory_bytes // MIB, "pids": limits.pids, "cpu": limits.cpu}
-
-    @property
-    def is_custom(self) -> bool:
-        return is_custom(self.canonical_name)
 
     @property
     def url(self) -> str:
