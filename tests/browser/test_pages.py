@@ -19,7 +19,14 @@ VISITOR_PAGES = {
     "off-bob": (503, "This website is disabled"),
     "exits-bob": (502, "Something went wrong"),
 }
-PANEL_PAGES = ["login/", "user/bob/", "user/bob/account/", "user/bob/account/api_token/", "nonsense/"]
+PANEL_PAGES = [
+    "login/",
+    "user/bob/",
+    "user/bob/websites/",
+    "user/bob/account/",
+    "user/bob/account/api_token/",
+    "nonsense/",
+]
 DESCRIPTION = Path(__file__).parents[2] / "docs/reference/openapi.yaml"
 METHODS = {"get", "post", "put", "patch", "delete"}
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, for text of this size

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from wsgiref.headers import Headers
 
+import django_htmx
 import drf_spectacular_sidecar
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
 
@@ -106,8 +107,8 @@ def _make_application() -> ASGI3Application:
     files = ServeStaticASGI(
         get_asgi_application(), max_age=3600, allow_all_origins=False, add_headers_function=_harmless
     )
-    files.add_files(Path(__file__).parent / "static", prefix="static/")
-    files.add_files(Path(drf_spectacular_sidecar.__file__).parent / "static", prefix="static/")
+    for owner in (__file__, django_htmx.__file__, drf_spectacular_sidecar.__file__):
+        files.add_files(Path(owner).parent / "static", prefix="static/")
     return BoundedBodies(files)
 
 

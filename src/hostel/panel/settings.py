@@ -8,6 +8,8 @@ import os
 import secrets
 from pathlib import Path
 
+from django.contrib.messages.constants import ERROR, SUCCESS
+
 from hostel.panel.api.description import DESCRIPTION
 from hostel.panel.logs import logging_settings
 from hostel.wire.config import Config, SitesConfig, read_config
@@ -43,8 +45,10 @@ ALLOWED_HOSTS = [HOSTEL_CONFIG.panel_host]
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -67,6 +71,8 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -78,7 +84,13 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [Path(__file__).parent / "templates"],
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.messages.context_processors.messages",
+                "hostel.panel.navigation.navigation",
+            ]
+        },
     }
 ]
 
@@ -117,6 +129,8 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 STATIC_URL = "/static/"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # no cookie of its own
+MESSAGE_TAGS = {SUCCESS: "good", ERROR: "bad"}  # classes of panel.css
 
 # -- Security. Users' websites are neighbours below the same domain: the browser calls them "same site", so cookies
 # carry the __Host- prefix, which nobody but this host can set.

@@ -1,6 +1,6 @@
 """All URLs of the panel. Each ends in a slash here; `middleware.one_spelling` forgives callers that leave it out."""
 
-from django.urls import path
+from django.urls import include, path
 
 from hostel.panel.accounts import views as accounts
 from hostel.panel.api import certificates, domains, environment, files, http_users, logs, static_files, status, tokens
@@ -17,6 +17,7 @@ urlpatterns = [
     path("login/", accounts.log_in, name="login"),
     path("logout/", accounts.log_out, name="logout"),
     path("user/<str:username>/", websites.dashboard, name="dashboard"),
+    path("user/<str:username>/websites/", include("hostel.panel.websites.urls")),
     path("user/<str:username>/account/", accounts.account, name="account"),
     path("user/<str:username>/account/api_token/", accounts.api_token, name="api_token"),
     path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),

@@ -2,7 +2,9 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
+import django_htmx
 import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -240,7 +242,15 @@ def test_the_dashboard_stands_while_the_agent_is_away(owner, agent_away, agent):
 
 
 @pytest.mark.parametrize(
-    "path", ["/login/", "/api/docs/", "/nonsense/", "/user/xanthippe/", "/user/xanthippe/account/"]
+    "path",
+    [
+        "/login/",
+        "/api/docs/",
+        "/nonsense/",
+        "/user/xanthippe/",
+        "/user/xanthippe/account/",
+        "/user/xanthippe/websites/",
+    ],
 )
 def test_every_page_has_the_navigation_and_strict_headers(owner, path):
     browser = owner.log_in() if path.startswith("/user/") else Client(headers={"host": HOST})
@@ -249,6 +259,7 @@ def test_every_page_has_the_navigation_and_strict_headers(owner, path):
     policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
+    assert path == "/api/docs/" or f"script-src {ORIGIN}/static/;" in policy, "scripts lie at no address of users'"
     assert page.headers["X-Frame-Options"] == "DENY"
     assert page.headers["X-Content-Type-Options"] == "nosniff"
     assert page.headers["Referrer-Policy"] == "same-origin"
@@ -258,6 +269,19 @@ def test_every_page_has_the_navigation_and_strict_headers(owner, path):
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', text)
     assert " style=" not in text
     assert "<style" not in text
+
+
+def test_a_part_of_a_page_that_is_asked_for_after_the_session_loads_the_page_anew(owner, stranger):
+    part = stranger.get("/user/xanthippe/websites/", secure=True, headers={"hx-request": "true"})
+    assert (part.status_code, part.headers["HX-Refresh"], part.content) == (200, "true", b"")
+    assert stranger.get("/user/xanthippe/websites/", secure=True).status_code == 302
+
+
+def test_htmx_is_served_from_the_package_that_brings_it(owner):
+    from django_htmx.jinja import htmx_script
+
+    (path,) = re.findall(r'src="/static/([^"]+)"', htmx_script())
+    assert (Path(django_htmx.__file__).parent / "static" / path).is_file()
 
 
 def test_pages_over_plain_http_go_to_the_public_https_port(stranger):

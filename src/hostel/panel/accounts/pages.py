@@ -1,23 +1,33 @@
-"""Who may see a page below `/user/<name>/`."""
+"""Who may see a page below `/user/<name>/`, and who may send its forms."""
 
 from collections.abc import Callable
+from typing import Concatenate, ParamSpec
 
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse
+from django_htmx.http import HttpResponseClientRefresh
 
 from hostel.panel.accounts.models import User
 from hostel.panel.audit.models import Actor, Via, act_as
 from hostel.panel.ratelimit import address_of
 
+Rest = ParamSpec("Rest")
 
-def own_page(view: Callable[[HttpRequest, User], HttpResponse]) -> Callable[..., HttpResponse]:
-    """Call `view` with the user whose page this is. Anybody else logs in or meets a page that does not exist."""
 
-    @login_required
-    def for_owner(request: HttpRequest, username: str) -> HttpResponse:
-        if not isinstance(request.user, User) or request.user.username != username:
+def own_page(view: Callable[Concatenate[HttpRequest, User, Rest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Call `view` with the user whose page this is. Anybody else logs in or meets a page that does not exist.
+
+    A part of a page that htmx asks for after the session has ended makes the whole page load anew, and so log in.
+    """
+
+    def for_owner(request: HttpRequest, username: str, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponse:
+        if not isinstance(request.user, User):
+            if request.headers.get("HX-Request") == "true":
+                return HttpResponseClientRefresh()
+            return redirect_to_login(request.get_full_path())
+        if request.user.username != username:
             raise Http404
         act_as(Actor(via=Via.PAGE, name=username, address=address_of(request)))
-        return view(request, request.user)
+        return view(request, request.user, *args, **kwargs)
 
     return for_owner

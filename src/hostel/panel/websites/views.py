@@ -1,6 +1,7 @@
-"""The dashboard: one's own websites, how they are, and where their logs lie."""
+"""The dashboard and the list of websites: all of them at a glance."""
 
 from django.conf import settings
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
@@ -8,6 +9,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.websites import deploy
+
+_ON_A_PAGE = 100
 
 
 @require_safe
@@ -28,3 +31,15 @@ def dashboard(request: HttpRequest, user: User) -> HttpResponse:
         "domain_name": f"{user.username}.{config.sites.domain}",
     }
     return render(request, "websites/dashboard.html", page)
+
+
+@require_safe
+@own_page
+def show_all(request: HttpRequest, user: User) -> HttpResponse:
+    page = Paginator(user.websites.order_by("domain_name"), _ON_A_PAGE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "looked_at": deploy.look_at_all(user, list(page)),
+        "domain_name": f"{user.username}.{settings.HOSTEL_CONFIG.sites.domain}",
+    }
+    return render(request, "websites/list.html", context)
