@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -306,6 +307,78 @@ def test_a_body_that_arrives_when_the_site_is_asleep_again_is_held(edge: Running
         edge.running(domain, upstream)
         assert parse_response(read_to_end(connection)).body == b"10"
     assert [request.body for request in upstream.requests] == [b"1234567890"]
+
+
+DOCUMENT = "Sec-Fetch-Dest: document"
+
+
+def test_a_page_that_waits_shows_progress_until_the_site_is_there(edge: RunningEdge, agent: Upstream) -> None:
+    domain = f"progress.{DOMAIN}"
+    edge.publish(domain, RouteState.HELD)
+    response = edge.get(domain, "/", DOCUMENT)
+    assert (response.status, response.headers["hostel-error-code"]) == (503, "still_starting")
+    assert (response.headers["refresh"], response.headers["retry-after"]) == ("1", "1")
+    assert response.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+    assert b"on its way" in response.body
+    assert edge.status(domain).held == 0
+    upstream = edge.upstream("run-progress", replying(answer("here")))
+    with in_background(lambda: edge.get(domain, "/", DOCUMENT)) as later:
+        wait_held(edge, domain)
+        edge.running(domain, upstream)
+        assert later().body == b"here"
+    assert len(upstream.requests) == 1
+
+
+NO_PAGE_LOADS: dict[str, tuple[str, tuple[str, ...], bytes]] = {
+    "no browser": ("GET", (), b""),
+    "script": ("GET", ("Sec-Fetch-Dest: empty",), b""),
+    "form": ("POST", (DOCUMENT,), b"a=1"),
+    "head": ("HEAD", (DOCUMENT,), b""),
+    "body": ("GET", (DOCUMENT,), b"body"),
+    "prefetch": ("GET", (DOCUMENT, "Sec-Purpose: prefetch"), b""),
+}
+
+
+def test_whatever_is_no_page_load_is_kept_waiting(edge: RunningEdge, agent: Upstream) -> None:
+    """All at once, and a page load beside them that shows when the time for its page has come."""
+    domain = f"kept.{DOMAIN}"
+    edge.publish(domain, RouteState.HELD)
+    upstream = edge.upstream("run-kept", say_length)
+    with contextlib.ExitStack() as stack:
+        responses = {
+            name: stack.enter_context(
+                in_background(functools.partial(edge.send, method, domain, f"/{name[0]}", *headers, body=body))
+            )
+            for name, (method, headers, body) in NO_PAGE_LOADS.items()
+        }
+        wait_held(edge, domain, len(NO_PAGE_LOADS))
+        assert edge.get(domain, "/", DOCUMENT).headers["hostel-error-code"] == "still_starting"
+        assert edge.status(domain).held == len(NO_PAGE_LOADS)
+        edge.running(domain, upstream)
+        assert {name: response().status for name, response in responses.items()} == dict.fromkeys(NO_PAGE_LOADS, 200)
+    assert len(upstream.requests) == len(NO_PAGE_LOADS)
+
+
+def test_a_page_gives_up_with_the_reason(edge: RunningEdge, agent: Upstream) -> None:
+    """When the time of one request is over it waits as all else does; when the website failed it says so."""
+    domain = f"gives-up.{DOMAIN}"
+    edge.publish(domain, RouteState.HELD, hold_s=2.0)
+    codes: list[str] = []
+    while not codes or codes[-1] == "still_starting":
+        codes.append(edge.get(domain, "/", DOCUMENT).headers["hostel-error-code"])
+    assert codes[-1] == "not_ready"
+    assert len(codes) > 1
+    with in_background(lambda: edge.get(domain, "/", DOCUMENT)) as response:
+        wait_held(edge, domain)
+        edge.publish(domain, RouteState.FAILED)
+        assert response().headers["hostel-error-code"] == "website_failed"
+
+
+def test_a_page_behind_a_password_asks_for_it_first(edge: RunningEdge, agent: Upstream) -> None:
+    domain = f"asks.{DOMAIN}"
+    edge.publish(domain, RouteState.HELD, http_users={"anna": "$6$salt$" + "x" * 86})
+    assert edge.get(domain, "/", DOCUMENT).status == 401
 
 
 LEAVING = {

@@ -18,7 +18,7 @@ from hostel.agent.node import Node
 from hostel.agent.usage import read_usage
 from hostel.wire.certificate import CertificateOrder, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull
+from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull, UnknownErrorId
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import AgentChecks, Health, ProofRequest, TenantReports, WebsiteReports
 from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
@@ -74,6 +74,7 @@ def panel_app(node: Node) -> Starlette:
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
         *_domain_routes(node),
+        *_error_routes(node),
         *_report_routes(node),
     )
 
@@ -208,6 +209,16 @@ def _domain_routes(node: Node) -> list[Route]:
         Route("/proof", proof, methods=["POST"]),
         Route("/certificates/{domain}", certificate, methods=["GET", "PUT", "POST", "DELETE"]),
     ]
+
+
+def _error_routes(node: Node) -> list[Route]:
+    async def explained(request: Request) -> Response:
+        found = await node.edge.find_explained(request.path_params["id"])
+        if found is None:
+            raise UnknownErrorId
+        return _answer(found)
+
+    return [Route("/explained/{id}", explained)]
 
 
 def _app(*routes: Route) -> Starlette:

@@ -144,9 +144,9 @@ def render_nginx_conf(paths: Paths, config: Config, machine: Machine) -> str:
     )
 
 
-def render_page(name: str) -> str:
-    """The HTML of one page a visitor may see. Pure."""
-    return _templates(_SOURCE / "pages").get_template(f"{name}.html").render()
+def render_page(name: str, *, panel_url: str) -> str:
+    """The HTML of one page a visitor may see; pages.lua says what stands for an error's id. Pure."""
+    return _templates(_SOURCE / "pages").get_template(f"{name}.html").render(panel_url=panel_url)
 
 
 def _templates(directory: Path) -> jinja2.Environment:
@@ -165,8 +165,9 @@ def install(paths: Paths, config: Config, machine: Machine) -> Path:
     lua = paths.edge / "lua/hostel"
     shutil.rmtree(lua, ignore_errors=True)
     shutil.copytree(_SOURCE / "lua", lua)
+    panel_url = f"https://{config.authority(config.panel_host)}/"
     for page in (_SOURCE / "pages").glob("*.html"):
-        (paths.edge / "pages" / page.name).write_text(render_page(page.stem))
+        (paths.edge / "pages" / page.name).write_text(render_page(page.stem, panel_url=panel_url))
     index = [asdict(certificate) for certificate in find_certificates(paths.certificates)]
     write_atomically(paths.edge / "certificates.json", json.dumps(index).encode())
     conf = paths.edge / "nginx.conf"

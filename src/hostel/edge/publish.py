@@ -27,6 +27,7 @@ from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import EdgeUnreachable, MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.paths import Paths
+from hostel.wire.report import Explained
 from hostel.wire.route import RouteRecord
 from hostel.wire.website import RunId
 
@@ -151,6 +152,11 @@ class Edge:
         answer = await self._ask("GET", f"/status?domain={quote(domain)}" if domain else "/status")
         return parse(EdgeStatus, answer)
 
+    async def find_explained(self, error_id: str) -> Explained | None:
+        """What a visitor met whose page showed this id; None where it is not known, or not any more."""
+        answer = await self._ask("GET", f"/explained?id={quote(error_id, safe='')}", may_be_unknown=True)
+        return parse(Explained, answer) if answer else None
+
     def last_serial(self) -> int:
         """The highest serial on disk, 0 if there is none. Records that cannot be read are logged and left out."""
         records = (self._read(path.stem) for path in self._paths.routes.glob("*.json") if path.name[0] != ".")
@@ -182,7 +188,10 @@ class Edge:
         write_atomically(path, text, mode=ROUTE_FILE_MODE, owner=(0, worker_group()))
         return record.serial
 
-    async def _ask(self, method: str, url: str, *, content: bytes | None = None) -> dict[str, Any]:
+    async def _ask(
+        self, method: str, url: str, *, content: bytes | None = None, may_be_unknown: bool = False
+    ) -> dict[str, Any]:
+        """The answer; with `may_be_unknown` an empty one where the edge does not know what was asked for."""
         try:
             response = await self._client.request(method, url, content=content)
             answer = response.json()
@@ -192,6 +201,8 @@ class Edge:
             raise EdgeUnreachable(f"The edge cannot be reached: {error}") from error
         except (httpx.HTTPError, ValueError) as error:
             raise EdgeUnreachable(f"The edge did not answer {method} {url}: {error!r}") from error
+        if may_be_unknown and response.status_code == httpx.codes.NOT_FOUND:
+            return {}
         if response.status_code != httpx.codes.OK or not isinstance(answer, dict):
             raise EdgeUnreachable(f"The edge refused {method} {url}: {response.text[:500]}")
         return answer

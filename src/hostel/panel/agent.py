@@ -11,14 +11,30 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from django.conf import settings
 
 from hostel.wire.certificate import CertificateOrder, CertificateReport, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import AgentUnreachable, FilesUnreachable, HostelError, UnknownWebsite, error_from_answer
-from hostel.wire.report import ProofReport, ProofRequest, TenantReport, TenantReports, WebsiteReports, WebsiteStatus
+from hostel.wire.errors import (
+    AgentUnreachable,
+    FilesUnreachable,
+    HostelError,
+    UnknownErrorId,
+    UnknownWebsite,
+    error_from_answer,
+)
+from hostel.wire.report import (
+    Explained,
+    ProofReport,
+    ProofRequest,
+    TenantReport,
+    TenantReports,
+    WebsiteReports,
+    WebsiteStatus,
+)
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
@@ -72,6 +88,14 @@ def find_status(canonical_name: str) -> WebsiteStatus | None:
 
 def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
     return parse(WebsiteReports, _ask("GET", f"/websites?tenant={tenant}", deadline_s=_QUICK_S)).websites
+
+
+def find_explained(error_id: str) -> Explained | None:
+    """What a visitor met whose page showed this id."""
+    try:
+        return parse(Explained, _ask("GET", f"/explained/{quote(error_id, safe='')}", deadline_s=_QUICK_S))
+    except UnknownErrorId:
+        return None
 
 
 def find_proof(asked: ProofRequest) -> ProofReport:

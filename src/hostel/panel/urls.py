@@ -7,6 +7,7 @@ from hostel.panel.api import certificates, domains, environment, files, http_use
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
+from hostel.panel.websites.why import why
 
 _ACCOUNT = "api/v1/user/<str:username>/"
 _WEBSITES = "api/v1/user/<str:username>/websites/"
@@ -22,6 +23,7 @@ urlpatterns = [
     path("user/<str:username>/account/api_token/", accounts.api_token, name="api_token"),
     path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),
     path("user/<str:username>/account/api_token/revoke_token/", accounts.revoke_token, name="revoke_token"),
+    path("why/<str:error_id>/", why, name="why"),
     path(_WEBSITES, api.Websites.as_view(), name="websites"),
     path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),
     path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),

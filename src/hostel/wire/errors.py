@@ -46,6 +46,13 @@ class UnknownWebsite(Refusal):
     status = 404
 
 
+class UnknownErrorId(Refusal):
+    """Nothing is known of an error with that id."""
+
+    code = "unknown_error_id"
+    status = 404
+
+
 class DomainTaken(Refusal):
     """That domain belongs to another user or to the platform."""
 

@@ -104,6 +104,17 @@ class WebsiteReports:
     websites: tuple[WebsiteReport, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """Edge → agent → panel, `GET /explained/<error id>`: what the edge answered to one request instead of a website."""
+
+    website: str  # canonical domain
+    code: str  # docs/reference/errors.md
+    at_s: int  # since 1970
+    method: str
+    path: str  # without the query; a visitor's words
+
+
 class Proof(StrEnum):
     """Which record shows that a domain is its user's."""
 

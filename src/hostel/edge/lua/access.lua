@@ -53,7 +53,7 @@ local function access()
     end
     var.site_log = entry.access_log
     if entry.is_broken then
-        return pages.answer_state(entry.state)
+        return pages.answer_state(entry)
     end
     local target = find_redirect(entry, is_https)
     if target then
@@ -78,7 +78,7 @@ local function access()
         var.unread = "no"
         return ngx.exec("@hold")
     end
-    return pages.answer_state(entry.state)
+    return pages.answer_state(entry)
 end
 
 return function()

@@ -94,6 +94,14 @@ local function get_status()
     })
 end
 
+local function get_explained()
+    local found = var.arg_id and pages.find_explained(var.arg_id)
+    if not found then
+        return answer(404, { code = "unknown_error_id", message = "nothing is known of this id" })
+    end
+    return answer(200, found)
+end
+
 local VERBS = {
     ["PUT /route"] = put_route,
     ["PUT /certificate"] = put_certificate,
@@ -102,6 +110,7 @@ local VERBS = {
     ["GET /arrived"] = get_arrived,
     ["POST /arrivals"] = post_arrivals,
     ["GET /status"] = get_status,
+    ["GET /explained"] = get_explained,
 }
 
 return function()

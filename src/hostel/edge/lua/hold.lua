@@ -12,6 +12,7 @@ local wake = require "hostel.wake"
 
 local var = ngx.var
 local state = ngx.shared.edge_state
+local progress = ngx.shared.progress
 local held_totals = ngx.shared.held_totals
 
 local FIRST_STEP_S = 0.005
@@ -23,6 +24,8 @@ local QUEUE_S = 60       -- how long one request may wait in all for its site's 
 local BACKLOG_STEPS_S = { 0.05, 0.2, 0.5 } -- between tries where the website's queue of connections is full
 local FULL = "resource temporarily unavailable" -- how the cosocket spells EAGAIN
 local PROBE_TIMEOUT_MS = 1000
+local PROGRESS_AFTER_S = 1.5
+local PROGRESS_PAUSE_S = 10 -- after the time for it, until it may be shown again for the same record
 
 -- Whether nginx sent not a byte of the request: also where a pooled connection turned out to be closed by the website.
 local function was_nothing_sent()
@@ -45,15 +48,36 @@ local function is_waiting(entry)
     return entry.state == "held" or entry.state == "running"
 end
 
--- Wait until `entry` or its successor is ready; returns the last one seen. The clock starts anew with each record: the
--- agent publishes one when the site's own start begins, after queueing.
+-- Whether a browser loads this as a page for somebody who looks at it: the one kind of request that need not be kept
+-- waiting, for the browser asks again by itself, and nothing of it has been sent anywhere.
+local function is_page_load()
+    return ngx.req.get_method() == "GET" and var.http_sec_fetch_dest == "document" and not var.http_sec_purpose
+        and not var.http_content_length and not var.http_transfer_encoding
+end
+
+-- Whether pages may still show that the website comes: for as long as one request would wait for this record. From then
+-- on pages wait as all else does, and learn the reason.
+local function is_progress_due(entry, now)
+    local key = entry.domain .. ":" .. entry.serial
+    if progress:add(key, now + entry.hold_s, entry.hold_s + PROGRESS_PAUSE_S) then
+        return true
+    end
+    local ends = progress:get(key)
+    return ends ~= nil and now < ends
+end
+
+-- Wait until `entry` or its successor is ready; returns the last one seen, and whether to show a page meanwhile. The
+-- clock starts anew with each record: the agent publishes one when the site's own start begins, after queueing.
 local function wait(entry, refused)
     local began, step = clock(), FIRST_STEP_S
+    local show_after = is_page_load() and began + PROGRESS_AFTER_S or math.huge
     local give_up = began + entry.hold_s
     while is_waiting(entry) and not is_ready(entry, refused) do
         local now = clock()
         if now >= give_up then
-            return entry
+            return entry, false
+        elseif now >= show_after and is_progress_due(entry, now) then
+            return entry, true
         end
         if entry.state == "held" or now >= began + LOOK_AFTER_S then
             wake(entry.website)
@@ -62,14 +86,14 @@ local function wait(entry, refused)
         step = math.min(step * STEP_GROWTH, LAST_STEP_S)
         local seen = routes.find(entry.domain)
         if not seen or seen.is_broken then
-            return seen or routes.BROKEN
+            return seen or routes.BROKEN, false
         end
         if seen.raw ~= entry.raw then
             entry = seen
             give_up = math.min(clock() + entry.hold_s, began + QUEUE_S + entry.hold_s)
         end
     end
-    return entry
+    return entry, false
 end
 
 -- Call `deed(...)`, which waits, with this request counted among those that the website holds. Returns nothing
@@ -83,10 +107,10 @@ local function call_counted(entry, deed, ...)
     var.held = key -- log.lua takes it from here if the visitor leaves
     state:incr("held_total", 1)
     held_totals:incr(entry.website, 1, 0)
-    local result = deed(...)
+    local result, more = deed(...)
     counts.remove(key)
     var.held = ""
-    return result
+    return result, more
 end
 
 -- Whether connect() fails because the website accepts nothing at the moment. nginx does not say why it failed.
@@ -168,7 +192,7 @@ end
 local function hold()
     local entry = routes.find(var.host)
     if not entry or entry.is_broken then
-        return pages.answer_state(entry and entry.state)
+        return pages.answer_state(entry)
     end
     traffic.leave()
     local run, refused = take_bound(), nil
@@ -184,16 +208,18 @@ local function hold()
     end
     local must_wait = not is_ready(entry, refused) and is_waiting(entry)
     if must_wait then
-        local held = entry
-        entry = call_counted(held, wait, held, refused)
-        if not entry then
-            return pages.refuse(held.website, "too_many_held")
+        local found, is_page_due = call_counted(entry, wait, entry, refused)
+        if not found then
+            return pages.refuse(entry.website, "too_many_held")
+        elseif is_page_due then
+            return pages.refuse(entry.website, "still_starting")
         end
+        entry = found
     end
     if entry.state == "held" then
         return pages.refuse(entry.website, "not_ready")
     elseif entry.state ~= "running" then
-        return pages.answer_state(entry.state)
+        return pages.answer_state(entry)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
     return traffic.pass(entry, must_wait)

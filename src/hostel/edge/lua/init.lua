@@ -43,6 +43,7 @@ return function(options)
     settings.pages = options.pages
     settings.agent_socket = options.agent_socket
     settings.secret = make_secret()
+    settings.panel_host = options.panel_host
     settings.shared_suffix = options.shared_suffix
 
     local state = ngx.shared.edge_state

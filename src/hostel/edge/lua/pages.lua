@@ -1,10 +1,21 @@
 -- What a visitor sees when no website answers. Nothing here says anything about the request or the website. Each answer
 -- has a code that never changes (docs/reference/errors.md), in a header and in the counters of refusals.
+--
+-- What a website's owner can mend has an id besides, by which the panel tells the owner, and nobody else, what
+-- happened. As many are remembered as there is room for.
+local cjson = require "cjson.safe"
 local settings = require "hostel.settings"
 
+local var = ngx.var
 local refusals = ngx.shared.refusals
+local explained = ngx.shared.explained
 
 local ALL = "all" -- no host name: those have a dot
+local ID = "ERROR_ID" -- stands for the id in the pages that have one
+local WHY = "^(.*)<!%-%-why%-%->(.*)<!%-%-/why%-%->(.*)$"
+local ID_LENGTH = 16
+local REMEMBERED_S = 86400
+local PATH_LENGTH = 200
 
 local ANSWERS = {
     bad_request = { status = 400, page = "bad-request" },
@@ -29,6 +40,7 @@ local ANSWERS = {
     website_refused = { status = 502, page = "something-went-wrong" },
     backlog_full = { status = 503, page = "starting", retry_after_s = 5 },
     not_ready = { status = 503, page = "starting", retry_after_s = 5 },
+    still_starting = { status = 503, page = "progress", retry_after_s = 1, refresh_s = 1 },
     too_many_files = { status = 503, page = "too-many", retry_after_s = 30 },
     too_many_held = { status = 503, page = "starting", retry_after_s = 5 },
     too_many_requests = { status = 503, page = "too-many", retry_after_s = 5 },
@@ -67,12 +79,28 @@ local CODE_OF_STATE = {
 
 local _M = {}
 
-local texts = {}
+local texts = {} -- by page: without an id
+local pieces = {} -- by page, where it can have one: what stands around the id
+
+local function split(text)
+    local found, from = {}, 1
+    local first, last = text:find(ID, from, true)
+    while first do
+        found[#found + 1] = text:sub(from, first - 1)
+        from = last + 1
+        first, last = text:find(ID, from, true)
+    end
+    found[#found + 1] = text:sub(from)
+    return found
+end
 
 local function read_page(name)
     local file = assert(io.open(settings.pages .. "/" .. name .. ".html", "r"))
-    texts[name] = file:read("*a")
+    local text = file:read("*a")
     file:close()
+    local before, why, after = text:match(WHY)
+    texts[name] = before and before .. after or text
+    pieces[name] = before and split(before .. why .. after)
 end
 
 function _M.load()
@@ -81,10 +109,38 @@ function _M.load()
     end
 end
 
--- Answer with the page of `code` and end the request.
-function _M.answer(code)
+-- Keep for the panel what is answered now. A visitor's words are kept as far as they are harmless and short; the query,
+-- where secrets are, is not.
+local function remember(id, website, code)
+    explained:set(id, cjson.encode({
+        website = website,
+        code = code,
+        at_s = ngx.time(),
+        method = ngx.req.get_method(),
+        path = (var.request_uri or "/"):match("^[^?]*"):sub(1, PATH_LENGTH):gsub("[^\32-\126]", "?"),
+    }), REMEMBERED_S)
+end
+
+local function render(answer, code, website)
+    local parts = pieces[answer.page]
+    if not parts or not website or website == settings.panel_host then
+        return texts[answer.page]
+    end
+    local id = var.request_id:sub(1, ID_LENGTH)
+    remember(id, website, code)
+    ngx.header["Hostel-Error-Id"] = id
+    return table.concat(parts, id)
+end
+
+-- What was remembered of `id`, as JSON, or nil.
+function _M.find_explained(id)
+    return explained:get(id)
+end
+
+-- Answer with the page of `code` and end the request; `website` is nil where none is meant.
+function _M.answer(code, website)
     local answer = ANSWERS[code]
-    local text = texts[answer.page]
+    local text = render(answer, code, website)
     ngx.req.discard_body() -- an unread body must never be taken for the next request
     ngx.status = answer.status
     local header = ngx.header
@@ -95,6 +151,7 @@ function _M.answer(code)
     header["X-Content-Type-Options"] = "nosniff"
     header["Hostel-Error-Code"] = code
     header["Retry-After"] = answer.retry_after_s
+    header["Refresh"] = answer.refresh_s
     ngx.print(text)
     return ngx.exit(answer.status)
 end
@@ -113,7 +170,7 @@ end
 function _M.refuse(domain, code)
     refusals:incr(domain .. ":" .. code, 1, 0)
     refusals:incr(ALL .. ":" .. code, 1, 0)
-    return _M.answer(code)
+    return _M.answer(code, domain)
 end
 
 -- How often requests for `domain`, or for all websites, were refused since nginx started, by code.
@@ -130,8 +187,9 @@ function _M.find_code(status)
 end
 
 -- Answer for a website that is not to be reached, by the state in its record; nil stands for an unknown one.
-function _M.answer_state(state)
-    return _M.answer(CODE_OF_STATE[state] or "unknown_website")
+function _M.answer_state(entry)
+    local code = entry and CODE_OF_STATE[entry.state]
+    return _M.answer(code or "unknown_website", code and entry.website)
 end
 
 return _M

@@ -4,5 +4,6 @@ return {
     pages = "",        -- directory of the rendered pages
     agent_socket = "", -- where the agent takes wakes
     secret = "",       -- keys what this nginx alone remembers
+    panel_host = "",   -- the panel's own name
     shared_suffix = "", -- names that end so share cookies in browsers; "" where the sites domain is a public suffix
 }

@@ -12,11 +12,11 @@ from hostel.panel.accounts.models import User
 from hostel.panel.api.shapes_webapp import Switch, WebappChange, WebappRequest, checked
 from hostel.panel.domains.models import Domain, is_custom
 from hostel.panel.domains.proof import cname_of, records_for
+from hostel.panel.websites.advice import REASONS
 from hostel.panel.websites.condition import Condition, Trouble
 from hostel.panel.websites.models import Website
 from hostel.wire.certificate import CertType
 from hostel.wire.environment import check_name, check_value
-from hostel.wire.errors import Reason
 from hostel.wire.names import (
     InvalidName,
     canonical_domain,
@@ -25,8 +25,8 @@ from hostel.wire.names import (
 )
 from hostel.wire.website import Listens, Phase, ReloadStrategy, State
 
-REASON_HELP = "Why it does not serve, or null. Values are added, never changed: " + ", ".join(
-    f"`{reason.value}`" for reason in Reason
+REASON_HELP = "Why it does not serve, or null. Values are added, never changed.\n\n" + "\n".join(
+    f"- `{reason}`: {advice.means}" for reason, advice in REASONS.items()
 )
 
 
