@@ -14,7 +14,7 @@ from hostel.agent.acme import Answer, Authority
 from hostel.agent.certificates import CA, SITES, ensure_certificates, leaf_names
 from hostel.agent.renewal import plan_renewal, plan_retry
 from hostel.agent.threads import in_daemon_thread
-from hostel.agent.upload import check_certificate, split_bundle
+from hostel.agent.upload import check_certificate, dns_names, split_bundle
 from hostel.edge.publish import Edge
 from hostel.wire.certificate import AcmeOff
 from hostel.wire.config import SITES_ACME, SITES_FILES, Config
@@ -77,8 +77,7 @@ class SitesCertificate:
     def _is_due(self, now: datetime) -> bool:
         served = x509.load_pem_x509_certificate((self._directory / f"{SITES}.pem").read_bytes())
         own = x509.load_pem_x509_certificate((self._directory / f"{CA}.pem").read_bytes())
-        alternatives = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        has_names = set(alternatives.get_values_for_type(x509.DNSName)) == set(leaf_names(self._config))
+        has_names = set(dns_names(served)) == set(leaf_names(self._config))
         return served.issuer == own.subject or not has_names or plan_renewal(served, suggested=None) <= now
 
     def _keep(self, bundle: bytes) -> None:

@@ -551,7 +551,7 @@ class Website:
             return
         stderr = await self._parts.sandboxes.tail(ended)
         failure = describe_exit(ended.exit.result(), self.spec.limits, stderr)
-        self._note_failure(failure)
+        self._note(_with_failure(self.record, failure))
         if time.monotonic() - self._serving_since > HEALTHY_AFTER_S:
             self._crashes = 0
         self._serving = None
@@ -563,10 +563,11 @@ class Website:
 
     def _fail(self, failure: Failure, *, should_retry: bool) -> None:
         """A start has failed. What serves goes on serving; if nothing does, visitors are held or told."""
-        self._note_failure(failure)
-        if self.record.deploy.phase is Phase.STARTING:
-            deploy = replace(self.record.deploy, phase=Phase.FAILED, failure=failure)
-            self._note(replace(self.record, deploy=deploy, run=self._serving.run if self._serving else None))
+        record = _with_failure(self.record, failure)
+        if record.deploy.phase is Phase.STARTING:
+            deploy = replace(record.deploy, phase=Phase.FAILED, failure=failure)
+            record = replace(record, deploy=deploy, run=self._serving.run if self._serving else None)
+        self._note(record)
         if self._serving is None:
             self._be_down(failure, should_retry=should_retry)
 
@@ -715,10 +716,6 @@ class Website:
         if version in (None, self.spec.version):
             self._note(replace(self.record, deploy=Deploy(version=self.spec.version, phase=phase)))
 
-    def _note_failure(self, failure: Failure) -> None:
-        past = PastFailure(at=datetime.now(UTC).isoformat(), failure=failure)
-        self._note(replace(self.record, last_failure=past))
-
     def _note(self, record: WebsiteRecord) -> None:
         """Keep what nobody was promised: if it cannot be written, it is known for as long as the agent lives."""
         try:
@@ -759,9 +756,8 @@ class Website:
         names = self.names - {self.domain}
         gone = set(self.record.names) - names
         try:
-            self._remember(
-                replace(self.record, names=tuple(sorted(names | gone)))
-            )  # first: what an agent after us finds
+            # First, for an agent that comes after this one.
+            self._remember(replace(self.record, names=tuple(sorted(names | gone))))
             await self._parts.publication.publish(
                 self.spec,
                 state,
@@ -798,6 +794,10 @@ _OF_A_RUN = ("command", "expose_token", "working_directory", "listens_on")
 
 def _runs_differently(new: WebsiteSpec, old: WebsiteSpec) -> bool:
     return any(getattr(new, name) != getattr(old, name) for name in _OF_A_RUN)
+
+
+def _with_failure(record: WebsiteRecord, failure: Failure) -> WebsiteRecord:
+    return replace(record, last_failure=PastFailure(at=datetime.now(UTC).isoformat(), failure=failure))
 
 
 def write_website(paths: Paths, record: WebsiteRecord) -> None:

@@ -27,9 +27,7 @@ def find_certificates(directory: Path) -> list[ServedCertificate]:
         if chain.stem == AUTHORITY:
             continue
         key = chain.with_suffix(".key")
-        if (
-            not key.exists()
-        ):  # a user's: chain and key in one file, and served for the one domain that it is named after
+        if not key.exists():  # a user's: chain and key in one file, served for the domain that it is named after
             found.append(ServedCertificate(name=chain.stem, names=(chain.stem,), key_file=chain.name))
             continue
         try:
