@@ -42,7 +42,7 @@ from machine import RESULTS, describe, write_result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import schedules
-from live import Platform, User, answering
+from live import Platform, User, answering, running
 from load import Account, Load, under
 from reloads import reload_again_and_again
 from servers import SERVERS, install
@@ -89,16 +89,6 @@ class Record:
     longest_convergence_s: float = 0.0
     hits: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def running(settings: str = "") -> Iterator[Platform]:
-    platform = Platform(settings=settings)
-    try:
-        platform.up()
-        yield platform
-    finally:
-        platform.remove()
 
 
 def start(platform: Platform, user: User, label: str, command: str) -> None:

@@ -223,6 +223,17 @@ class Platform:
         return {**os.environ, "HOSTEL_ROOT": str(self.root), "COLUMNS": "200"}
 
 
+@contextlib.contextmanager
+def running(settings: str = "") -> Iterator[Platform]:
+    """A platform that is up, and of which nothing is left afterwards."""
+    platform = Platform(settings=settings)
+    try:
+        platform.up()
+        yield platform
+    finally:
+        platform.remove()
+
+
 def send_signal(pid: int, number: signal.Signals) -> None:
     """As os.kill, but never to a whole group: pid 0 would be the tests themselves."""
     assert pid > 1, f"there is no process to send {number.name} to"

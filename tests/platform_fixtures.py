@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from live import Platform, User, sweep_leftovers
+from live import Platform, User, running, sweep_leftovers
 
 
 @pytest.fixture(scope="session")
@@ -14,12 +14,8 @@ def no_leftovers() -> None:
 
 @pytest.fixture(scope="session")
 def platform(no_leftovers: None) -> Iterator[Platform]:
-    platform = Platform(settings="[limits]\nstart_deadline_s = 12.0\n[panel]\nlogins_per_minute = 1000")
-    try:
-        platform.up()
+    with running("[limits]\nstart_deadline_s = 12.0\n[panel]\nlogins_per_minute = 1000") as platform:
         yield platform
-    finally:
-        platform.remove()
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from hostel.wire.process import ProcessIdentity
-from live import Platform, User, answering, send_signal, unmount_below
+from live import Platform, User, answering, running, send_signal, unmount_below
 from load import Account, Load, under
 
 SITES = 50
@@ -26,12 +26,8 @@ SITES = 50
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
     """A platform of which parts are killed."""
-    mortal = Platform(settings=f"[limits]\nuser_websites = {SITES + 1}")
-    try:
-        mortal.up()
+    with running(f"[limits]\nuser_websites = {SITES + 1}") as mortal:
         yield mortal
-    finally:
-        mortal.remove()
 
 
 @pytest.fixture(scope="module")

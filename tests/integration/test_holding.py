@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from test_deaths import kill_agent, reboot, until
 
-from live import Platform, User, answering
+from live import Platform, User, answering, running
 
 QUEUED = 8
 # Says so in the home if another run of it is still at work.
@@ -17,12 +17,8 @@ SINGLE = "exec 9> lock; flock --nonblock 9 || echo overlap >> overlaps; exec pyt
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
-    mortal = Platform()
-    try:
-        mortal.up()
+    with running() as mortal:
         yield mortal
-    finally:
-        mortal.remove()
 
 
 @pytest.fixture(scope="module")

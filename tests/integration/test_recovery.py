@@ -17,19 +17,15 @@ import pytest
 from test_deaths import kill_agent, until
 
 from hostel.wire.process import ProcessIdentity
-from live import Platform, User, answering, send_signal
+from live import Platform, User, answering, running, send_signal
 
 FLAKY = "test -e ok && exec python3 answer.py; exit 1"
 
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
-    mortal = Platform()
-    try:
-        mortal.up()
+    with running() as mortal:
         yield mortal
-    finally:
-        mortal.remove()
 
 
 @pytest.fixture(scope="module")

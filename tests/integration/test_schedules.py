@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import schedules
-from live import Platform, User
+from live import Platform, User, running
 from schedules import Outcome, arena
 
 SEEDS = (*range(20), 3050, 5064)  # the last ones found that a crash was kept as the failure of a change under way
@@ -23,12 +23,8 @@ HASTY_AGENT = Path(schedules.__file__).with_name("hasty_agent.py")
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
-    mortal = Platform()
-    try:
-        mortal.up()
+    with running() as mortal:
         yield mortal
-    finally:
-        mortal.remove()
 
 
 @pytest.fixture(scope="module")

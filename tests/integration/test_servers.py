@@ -16,7 +16,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from live import ANSWER, Platform, User, answering
+from live import ANSWER, Platform, User, answering, running
 from load import Account, Load, under
 from servers import SERVERS, install, put
 
@@ -52,12 +52,8 @@ BROKEN = {
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[Platform]:
-    small = Platform(settings=SETTINGS)
-    try:
-        small.up()
+    with running(SETTINGS) as small:
         yield small
-    finally:
-        small.remove()
 
 
 @pytest.fixture(scope="module")

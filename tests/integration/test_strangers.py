@@ -4,18 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from live import Platform, User, answering
+from live import Platform, User, answering, running
 
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[Platform]:
     """A second installation, beside the first, that knows the distribution's Python alone."""
-    other = Platform(settings="[python]\ndirectories = []")
-    try:
-        other.up()
+    with running("[python]\ndirectories = []") as other:
         yield other
-    finally:
-        other.remove()
 
 
 def test_same_names_on_two_installations_are_two_users(platform: Platform, other: Platform, alice: User) -> None:
