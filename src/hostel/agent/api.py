@@ -27,10 +27,11 @@ log = structlog.get_logger()
 
 BODY_LIMIT = 1 << 20
 WAIT_LIMIT_S = 120.0
+_DOOR_WORDS = frozenset({"lines", "after", "wait_s", "details", "contains", "expect", "to"})
 
 
 def panel_app(node: Node) -> Starlette:
-    """What the panel may ask: tenants and websites. Nothing of the panel's own website, or of what is in homes."""
+    """What the panel may ask: tenants, their files and websites. Nothing of the panel's own website."""
 
     async def put_tenant(request: Request) -> Response:
         spec = parse(TenantSpec, await _json(request))
@@ -55,21 +56,17 @@ def panel_app(node: Node) -> Starlette:
     async def reload(request: Request) -> Response:
         return _answer(await node.reload(request.path_params["domain"], wait_s=_wait_s(request)))
 
-    async def files(request: Request) -> Response:
-        return _Relayed(node, request, "files")
-
-    async def tree(request: Request) -> Response:
-        return _Relayed(node, request, "tree")
-
-    async def log_(request: Request) -> Response:
-        return _Relayed(node, request, "log")
+    async def door(request: Request) -> Response:
+        return _Relayed(node, request, request.url.path.rpartition("/")[2])
 
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
-        Route("/tenants/{name}/files", files, methods=["GET", "PUT", "DELETE"]),
-        Route("/tenants/{name}/tree", tree, methods=["GET"]),
-        Route("/tenants/{name}/log", log_, methods=["GET"]),
+        Route("/tenants/{name}/files", door, methods=["GET", "PUT", "DELETE"]),
+        Route("/tenants/{name}/directory", door, methods=["POST"]),
+        Route("/tenants/{name}/move", door, methods=["POST"]),
+        Route("/tenants/{name}/tree", door, methods=["GET"]),
+        Route("/tenants/{name}/log", door, methods=["GET"]),
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
@@ -94,19 +91,23 @@ class _Relayed(Response):
             method=request.method,
             target=target,
             path=request.query_params.get("path", ""),
-            query={key: value for key, value in request.query_params.items() if key in ("lines", "after", "wait_s")},
+            query={key: value for key, value in request.query_params.items() if key in _DOOR_WORDS},
             body=request.stream() if has_body else None,
             length=int(length) if has_body else 0,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         tenant = self._node.user(self._tenant)
-        if self._asked.body is not None:
+        adds = self._asked.method == "PUT" or self._asked.target == "directory"
+        if adds:
             self._node.disk.check(tenant.name, tenant.record.limits.disk_bytes)
-            self._node.disk.measure_soon(tenant.name)
         async with self._node.doors.ask(tenant, self._asked) as answer:
+            if adds or self._asked.method == "DELETE":
+                self._node.disk.measure_soon(tenant.name)
+            used = self._node.disk.find(tenant.name)
             left = answer.length
-            headers = [(b"content-length", str(left).encode())] if answer.kind else []
+            headers = [(b"hostel-disk-used", str(used.used_bytes).encode())] if used else []
+            headers += [(b"content-length", str(left).encode())] if answer.kind else []
             headers += [(b"content-type", answer.kind.encode())] if answer.kind else []
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             async for piece in answer.body:

@@ -5,16 +5,25 @@ IDLE_S. All that it can reach is the tenant's own, so nothing here keeps the ten
 refused because it would surprise. Whoever asks must not believe the answers: the tenant may have changed this process.
 Standard library only: no part of Hostel is visible here.
 
+Paths come percent-encoded once more, so that names that are not UTF-8 pass through what is between.
+
 GET files?path=      a file's bytes, or a directory as {name: "file" | "directory" | "symlink" | "other"}
-PUT files?path=      the body becomes the file, whole or not at all; missing directories are made: 201 new, 200 replaced
+                     with `details=1` a directory as {"entries": [{"name", "kind", "size", "modified", "target",
+                     "leads_to"}], "seen", "has_more"}, at most DETAILS_MOST, of those whose name has `contains=`
+PUT files?path=      the body becomes the file, whole or not at all; missing directories are made: 201 new, 200 not;
+                     409 where what is there is not what is expected: `expect=` "absent", or the SHA-256 of a file
 DELETE files?path=   a file, or a directory with all that is in it: 204
+POST directory?path= a new directory: 201, or 409 where something has that name
+POST move?path=&to=  another name or place: 200, or 409 where something is there
 GET tree?path=       a directory and what is below it, at most TREE_MOST paths
-GET log?path=        {"lines", "position"}: the last `lines=` of a log; or those that came `after=` a position, which
-                     survives one rotation; none where none come within `wait_s=`
+GET log?path=        {"lines", "position", "copies"}: the last `lines=` of a log, with the names of its older copies; or
+                     {"lines", "position"}: those that came `after=` a position, which survives one rotation; none where
+                     none come within `wait_s=`
 """
 
 import contextlib
 import errno
+import hashlib
 import http.server
 import json
 import os
@@ -31,6 +40,9 @@ import urllib.parse
 IDLE_S = 60.0
 TREE_MOST = 1_000
 LIST_MOST = 20_000
+DETAILS_MOST = 1_000
+SEEN_MOST = 200_000  # entries of a directory that are looked through for them
+COPIES_MOST = 50
 LINES_MOST = 5_000
 LOG_BYTES = 1 << 20
 WAIT_MOST_S = 20.0
@@ -56,25 +68,32 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self._answer({"/files": self._put})
 
+    def do_POST(self) -> None:
+        self._answer({"/directory": self._make_directory, "/move": self._move})
+
     def do_DELETE(self) -> None:
         self._answer({"/files": self._delete})
 
     def _answer(self, deeds: "dict[str, object]") -> None:
         self.server.used()  # type: ignore[attr-defined]
         self.close_connection = True
+        self.left = int(self.headers.get("Content-Length", 0))  # of the body
         address = urllib.parse.urlsplit(self.path)
         try:
             self.query = {
                 name: values[0]
                 for name, values in urllib.parse.parse_qs(address.query, errors="surrogateescape").items()
             }
-            path = self.query["path"]
+            path = _decode(self.query["path"])
             deeds[address.path](self._inside(path))  # type: ignore[operator]
         except Refused as refused:
+            self._drain()
             self._send_json(refused.status, {"code": refused.code, "message": refused.message})
         except OSError as error:
+            self._drain()
             self._send_json(*_describe(error, path))
         except (KeyError, ValueError) as error:
+            self._drain()
             self._send_json(400, {"code": "file_refused", "message": f"not understood: {error}"})
         finally:
             self.server.used()  # type: ignore[attr-defined]
@@ -90,7 +109,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _get(self, path: str) -> None:
         if os.path.isdir(path):
-            self._send_json(200, _list(path))
+            with_details = "details" in self.query
+            self._send_json(200, _details(path, self.query.get("contains", "")) if with_details else _list(path))
             return
         # O_NONBLOCK: a FIFO must not hold this thread until somebody writes to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -104,12 +124,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(piece)
                 left -= len(piece)
 
-    def _put(self, path: str) -> None:
+    def _writable(self, path: str) -> str:
         if not _is_below(path, self.home) or path == self.home:
             raise Refused(403, "file_forbidden", f"You may write below {self.home} only")
-        path = os.path.realpath(path)  # a link is written through, as an editor does
+        return path
+
+    def _put(self, path: str) -> None:
+        path = os.path.realpath(self._writable(path))  # a link is written through, as an editor does
         if os.path.isdir(path):
             raise Refused(400, "is_a_directory", f"{path} is a directory")
+        _expect(path, self.query.get("expect", ""))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else None
         new = os.path.join(os.path.dirname(path), f".hostel-{secrets.token_hex(8)}")
@@ -118,6 +142,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self._receive(file)
                 if mode is not None:
                     os.fchmod(file.fileno(), mode)
+            _expect(path, self.query.get("expect", ""))  # the body may have taken minutes
             os.replace(new, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -126,13 +151,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._send_json(200 if mode is not None else 201, {})
 
     def _receive(self, file: "object") -> None:
-        left = int(self.headers["Content-Length"])
-        while left:
-            piece = self.rfile.read(min(_PIECE, left))
-            if not piece:
-                raise ConnectionAbortedError(errno.ECONNABORTED, "the body ended early")
+        while piece := self.rfile.read(min(_PIECE, self.left)):
+            self.left -= len(piece)
             file.write(piece)  # type: ignore[attr-defined]
-            left -= len(piece)
+        if self.left:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the body ended early")
+
+    def _drain(self) -> None:
+        """A refusal that comes while the body is still being sent would be lost with the connection."""
+        with contextlib.suppress(OSError):
+            while piece := self.rfile.read(min(_PIECE, self.left)):
+                self.left -= len(piece)
 
     def _delete(self, path: str) -> None:
         if path == self.home or not _is_below(path, self.home):
@@ -142,6 +171,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             os.unlink(path)
         self._begin(204, None, 0)
+
+    def _make_directory(self, path: str) -> None:
+        if os.path.lexists(self._writable(path)):
+            raise Refused(409, "file_exists", f"{path} exists already")
+        os.makedirs(path)
+        self._send_json(201, {})
+
+    def _move(self, path: str) -> None:
+        target = self._writable(self._inside(_decode(self.query["to"])))
+        if not os.path.lexists(self._writable(path)):
+            raise Refused(404, "no_such_file", f"No such file or directory: {path}")
+        if _is_below(target, path):
+            raise Refused(400, "file_refused", f"{path} cannot be moved into itself")
+        if os.path.lexists(target):
+            raise Refused(409, "file_exists", f"{target} exists already")
+        os.rename(path, target)
+        self._send_json(200, {})
 
     def _tree(self, path: str) -> None:
         if not os.path.exists(path):
@@ -196,7 +242,34 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """A connection that was cut."""
 
 
+def _decode(text: str) -> str:
+    return urllib.parse.unquote(text, errors="surrogateescape")
+
+
+def _expect(path: str, wanted: str) -> None:
+    """Raises Refused where there is another file than whoever writes has seen, or any where they have seen none."""
+    if wanted == "absent" and os.path.lexists(path):
+        raise Refused(409, "file_exists", f"{path} exists already")
+    if wanted in ("", "absent"):
+        return
+    digest = hashlib.sha256()
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    if digest.hexdigest() != wanted:
+        raise Refused(409, "file_changed", f"{path} was changed meanwhile")
+
+
 def _tail(path: str, lines: int) -> "dict[str, object]":
+    found = _end_of(path, lines)
+    name = f"{os.path.basename(path)}."
+    with contextlib.suppress(OSError):
+        copies = (other for other in os.listdir(os.path.dirname(path)) if other.startswith(name))
+        found["copies"] = sorted(copies)[:COPIES_MOST]
+    return found
+
+
+def _end_of(path: str, lines: int) -> "dict[str, object]":
     if not os.path.exists(path):
         return {"lines": [], "position": _START}
     with open(path, "rb") as file:
@@ -254,6 +327,46 @@ def _list(path: str) -> "dict[str, str]":
             if len(found) == LIST_MOST:
                 break
     return dict(sorted(found.items()))
+
+
+def _details(path: str, contains: str) -> "dict[str, object]":
+    """Directories first, each kind by name; of very large directories not the first by name but what comes first."""
+    found, seen, has_more = [], 0, False
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if seen == SEEN_MOST:
+                has_more = True
+                break
+            seen += 1
+            if contains.casefold() in entry.name.casefold():
+                found.append((not _leads_to_directory(entry), entry.name.casefold(), entry.name))
+    found.sort()
+    shown = [_describe_entry(path, name) for *_, name in found[:DETAILS_MOST]]
+    return {"entries": shown, "seen": seen, "has_more": has_more or len(found) > DETAILS_MOST}
+
+
+def _leads_to_directory(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _describe_entry(directory: str, name: str) -> "dict[str, object]":
+    path = f"{directory}/{name}"
+    described: dict[str, object] = {"name": name, "kind": "other", "size": 0, "modified": 0}
+    with contextlib.suppress(OSError):  # gone meanwhile
+        status = os.lstat(path)
+        described |= {"kind": _kind_of(status), "size": status.st_size, "modified": int(status.st_mtime)}
+        if stat.S_ISLNK(status.st_mode):
+            described["target"] = os.readlink(path)
+            described["leads_to"] = _kind_of(os.stat(path))
+    return described
+
+
+def _kind_of(status: os.stat_result) -> str:
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
+    return kinds.get(stat.S_IFMT(status.st_mode), "other")
 
 
 def _kind(entry: "os.DirEntry[str]") -> str:

@@ -28,7 +28,7 @@ _READ_S = 60.0  # that nothing comes
 _DEED_S = 900.0  # a whole file, either way
 _PAUSE_S = 0.01
 _AT_ONCE = 8  # of one tenant; more wait
-_STATUSES = frozenset({200, 201, 204, 400, 403, 404, 507})
+_STATUSES = frozenset({200, 201, 204, 400, 403, 404, 409, 507})
 _JSON = "application/json"
 _KINDS = frozenset({_JSON, "application/octet-stream"})
 JSON_BYTES = 8 << 20  # whoever asked keeps it in memory
@@ -39,8 +39,8 @@ class DoorRequest:
     """`body` has exactly `length` bytes."""
 
     method: str
-    target: str  # files, tree or log
-    path: str
+    target: str  # as `door.py` has them
+    path: str  # percent-encoded: passed on as it is
     query: Mapping[str, str] = field(default_factory=dict)
     body: AsyncIterator[bytes] | None = None
     length: int = 0

@@ -22,6 +22,7 @@ from hostel.wire.errors import (
     AgentUnreachable,
     FilesUnreachable,
     HostelError,
+    NoSuchFile,
     UnknownErrorId,
     UnknownWebsite,
     error_from_answer,
@@ -133,24 +134,43 @@ def open_file(tenant: str, path: str) -> httpx.Response:
 
     Raises NoSuchFile, FileForbidden, NotAFile or FilesUnreachable.
     """
-    return _stream("GET", f"/tenants/{tenant}/files", {"path": path})
+    return _stream("GET", f"/tenants/{tenant}/files", _at(path))
 
 
-def write_file(tenant: str, path: str, content: Iterable[bytes], *, length: int) -> bool:
-    """Returns whether the file is new. It is written whole or not at all."""
+def open_with_details(tenant: str, path: str, *, contains: str = "") -> httpx.Response:
+    """The same, but a directory comes with its entries' sizes and times; only those whose name contains a word."""
+    return _stream("GET", f"/tenants/{tenant}/files", {**_at(path), "details": "1", "contains": contains})
+
+
+def write_file(tenant: str, path: str, content: Iterable[bytes], *, length: int, expect: str = "") -> bool:
+    """Returns whether the file is new. It is written whole or not at all.
+
+    `expect`: "absent", or the SHA-256 of what must be there. Raises FileExists or FileChanged where that is not so.
+    """
+    query = {**_at(path), "expect": expect}
     with contextlib.closing(
-        _stream("PUT", f"/tenants/{tenant}/files", {"path": path}, content=content, length=length)
+        _stream("PUT", f"/tenants/{tenant}/files", query, content=content, length=length)
     ) as response:
         return response.status_code == 201
 
 
 def delete_file(tenant: str, path: str) -> None:
-    _stream("DELETE", f"/tenants/{tenant}/files", {"path": path}).close()
+    _stream("DELETE", f"/tenants/{tenant}/files", _at(path)).close()
+
+
+def make_directory(tenant: str, path: str) -> None:
+    """Raises FileExists."""
+    _stream("POST", f"/tenants/{tenant}/directory", _at(path)).close()
+
+
+def move_file(tenant: str, path: str, to: str) -> None:
+    """Raises FileExists where something has that name."""
+    _stream("POST", f"/tenants/{tenant}/move", {**_at(path), "to": _at(to)["path"]}).close()
 
 
 def list_tree(tenant: str, path: str) -> list[str]:
     """At most a thousand absolute paths; directories end in a slash."""
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/tree", {"path": path})) as response:
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/tree", _at(path))) as response:
         found = read_json(response)
     if not isinstance(found, list):
         raise FilesUnreachable
@@ -159,7 +179,15 @@ def list_tree(tenant: str, path: str) -> list[str]:
 
 def read_log(tenant: str, path: str, *, lines: int) -> "LogLines":
     """The last `lines` of a log."""
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", {"path": path, "lines": str(lines)})) as response:
+    query = {**_at(path), "lines": str(lines)}
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", query)) as response:
+        return parse_log(read_json(response))
+
+
+def read_on(tenant: str, path: str, *, after: str) -> "LogLines":
+    """What has come after a position, at once."""
+    query = {**_at(path), "after": after}
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", query)) as response:
         return parse_log(read_json(response))
 
 
@@ -171,7 +199,7 @@ async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[Lo
     timeout = httpx.Timeout(FOLLOW_WAIT_S + _MARGIN_S, connect=2.0)
     async with httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=timeout) as client:
         while True:
-            query = {"path": path, "after": after, "wait_s": str(FOLLOW_WAIT_S)}
+            query = {**_at(path), "after": after, "wait_s": str(FOLLOW_WAIT_S)}
             try:
                 response = await client.get(f"/tenants/{tenant}/log", params=query)
                 found = parse_log(_parse_json(response.content)) if response.is_success else None
@@ -187,6 +215,7 @@ async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[Lo
 class LogLines:
     lines: tuple[str, ...]
     position: str  # to go on from
+    copies: tuple[str, ...] = ()  # names of older ones
 
 
 def parse_log(answer: object) -> LogLines:
@@ -195,7 +224,18 @@ def parse_log(answer: object) -> LogLines:
     position = answer.get("position") if isinstance(answer, dict) else None
     if not isinstance(lines, list) or not isinstance(position, str) or not POSITION.fullmatch(position):
         raise FilesUnreachable
-    return LogLines(tuple(printable(line) for line in lines), position)
+    copies = answer.get("copies") if isinstance(answer, dict) else None
+    names = (name for name in copies if isinstance(name, str)) if isinstance(copies, list) else ()
+    return LogLines(tuple(printable(line) for line in lines), position, tuple(names))
+
+
+def _at(path: str) -> dict[str, str]:
+    """As the door wants paths. Raises NoSuchFile for what is no path: halves of surrogate pairs other than those that
+    stand for bytes."""
+    try:
+        return {"path": quote(path, errors="surrogateescape")}
+    except UnicodeEncodeError:
+        raise NoSuchFile from None
 
 
 def printable(found: object) -> str:
@@ -272,7 +312,7 @@ def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -
 def _error(answer: object) -> HostelError:
     """What the agent, or a tenant's own process through it, said instead."""
     fields = answer if isinstance(answer, dict) else {}
-    return error_from_answer(str(fields.get("code", "error")), str(fields.get("message", "The agent failed.")))
+    return error_from_answer(str(fields.get("code", "error")), printable(fields.get("message", "The agent failed.")))
 
 
 @functools.cache

@@ -22,9 +22,13 @@ from hostel.wire.errors import ConfigError
 
 BODY_LIMIT_BYTES = 1 << 20
 UPLOAD_LIMIT_BYTES = 101 << 20  # a file of the edge's 100 MiB, and what a form adds
+_JAVASCRIPT = Path("/usr/share/javascript")  # Debian's; scripts/install installs what is named here
+_CODEMIRROR = ("lib", "mode/python", "addon/edit")
 _UPLOADS_AT_ONCE = 8  # so many bodies lie on the panel's disk at most
 _UPLOAD = re.compile(r"/+api/+v0/+user/+[^/]+/+files/+path/")
+_UPLOAD_PAGE = re.compile(r"/+user/+[^/]+/+files/")
 _TOKEN = re.compile(rb"Token [0-9a-f]{40}")
+_SESSION = re.compile(rb"(?:^|; )__Host-session=[0-9a-z]{32}(?:;|$)")
 _TOO_LARGE = b'{"detail":"The request body is larger than 1 MiB (a file: 100 MiB).","code":"body_too_large"}'
 
 
@@ -44,11 +48,7 @@ class BoundedBodies:
             return
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        is_upload = bool(
-            scope["method"] == "POST"
-            and _UPLOAD.match(scope["path"])
-            and _TOKEN.fullmatch(headers.get(b"authorization", b""))
-        )
+        is_upload = scope["method"] == "POST" and _may_be_upload(scope["path"], headers)
         limit = UPLOAD_LIMIT_BYTES if is_upload else BODY_LIMIT_BYTES
         if not length.isdigit() or int(length) > limit:
             await _drain(receive)
@@ -56,6 +56,13 @@ class BoundedBodies:
             return
         async with self._uploads if is_upload and int(length) > BODY_LIMIT_BYTES else contextlib.nullcontext():
             await self._application(scope, _bounded(receive, limit), send)
+
+
+def _may_be_upload(path: str, headers: dict[bytes, bytes]) -> bool:
+    """Whoever sends it has at least tried to say who they are."""
+    if _UPLOAD.match(path):
+        return bool(_TOKEN.fullmatch(headers.get(b"authorization", b"")))
+    return bool(_UPLOAD_PAGE.match(path) and _SESSION.search(headers.get(b"cookie", b"")))
 
 
 def _bounded(receive: ASGIReceiveCallable, limit: int) -> ASGIReceiveCallable:
@@ -109,6 +116,8 @@ def _make_application() -> ASGI3Application:
     )
     for owner in (__file__, django_htmx.__file__, drf_spectacular_sidecar.__file__):
         files.add_files(Path(owner).parent / "static", prefix="static/")
+    for part in _CODEMIRROR:
+        files.add_files(_JAVASCRIPT / "codemirror" / part, prefix=f"static/codemirror/{part}/")
     return BoundedBodies(files)
 
 

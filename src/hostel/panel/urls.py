@@ -19,6 +19,7 @@ urlpatterns = [
     path("logout/", accounts.log_out, name="logout"),
     path("user/<str:username>/", websites.dashboard, name="dashboard"),
     path("user/<str:username>/websites/", include("hostel.panel.websites.urls")),
+    path("user/<str:username>/files/", include("hostel.panel.files.urls")),
     path("user/<str:username>/account/", accounts.account, name="account"),
     path("user/<str:username>/account/api_token/", accounts.api_token, name="api_token"),
     path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),

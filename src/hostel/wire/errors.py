@@ -119,6 +119,20 @@ class NotADirectory(FileRefused):
     code = "not_a_directory"
 
 
+class FileExists(FileRefused):
+    """Something of that name exists already."""
+
+    code = "file_exists"
+    status = 409
+
+
+class FileChanged(FileRefused):
+    """The file was changed meanwhile; nothing was written."""
+
+    code = "file_changed"
+    status = 409
+
+
 class FilesUnreachable(HostelError):
     """Your files cannot be reached at the moment; try again."""
 

@@ -4,7 +4,7 @@ import json
 import re
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any
 
@@ -13,7 +13,7 @@ from django.conf import settings as django_settings
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.test import Client
-from django.urls import URLPattern, get_resolver
+from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework import serializers
 
 from hostel.panel.accounts.guessing import logins
@@ -31,8 +31,15 @@ PASSWORD = "correct horse battery"
 
 def addresses_of_users() -> list[str]:
     """Every address of the panel with a user name in it, as a pattern."""
-    patterns = [str(each.pattern) for each in get_resolver().url_patterns if isinstance(each, URLPattern)]
-    return [pattern for pattern in patterns if "<str:username>" in pattern]
+    return [pattern for pattern in addresses_below(get_resolver().url_patterns) if "<str:username>" in pattern]
+
+
+def addresses_below(found: Iterable[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for each in found:
+        if isinstance(each, URLResolver):
+            yield from addresses_below(each.url_patterns, f"{prefix}{each.pattern}")
+        else:
+            yield f"{prefix}{each.pattern}"
 
 
 def visit(pattern: str, name: str, domain: str) -> str:

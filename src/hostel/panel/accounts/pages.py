@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django_htmx.http import HttpResponseClientRefresh
 
 from hostel.panel.accounts.models import User
@@ -14,13 +15,13 @@ from hostel.panel.ratelimit import address_of
 Rest = ParamSpec("Rest")
 
 
-def own_page(view: Callable[Concatenate[HttpRequest, User, Rest], HttpResponse]) -> Callable[..., HttpResponse]:
+def own_page(view: Callable[Concatenate[HttpRequest, User, Rest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Call `view` with the user whose page this is. Anybody else logs in or meets a page that does not exist.
 
     A part of a page that htmx asks for after the session has ended makes the whole page load anew, and so log in.
     """
 
-    def for_owner(request: HttpRequest, username: str, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponse:
+    def for_owner(request: HttpRequest, username: str, *args: Rest.args, **kwargs: Rest.kwargs) -> HttpResponseBase:
         if not isinstance(request.user, User):
             if request.headers.get("HX-Request") == "true":
                 return HttpResponseClientRefresh()

@@ -1,16 +1,12 @@
 """The files endpoints (v0): what a user sees and does in the home, through the tenant's own sandbox."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -21,11 +17,11 @@ from hostel.panel.accounts.models import Scope
 from hostel.panel.api import schema
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.views import OwnersView
-from hostel.panel.audit.models import Deed, record
+from hostel.panel.files import deeds
+from hostel.panel.files.answers import attachment
 from hostel.wire.errors import FileForbidden, FilesUnreachable, NoSuchFile
 
 _PIECE = 1 << 18
-_PATH_NOTED = 4_096
 _KINDS = frozenset({"file", "directory", "symlink"})
 
 
@@ -39,40 +35,25 @@ class FilePath(OwnersView):
             with contextlib.closing(found):
                 return Response(self._listing(username, _absolute(path), agent.read_json(found)))
         # Never as JSON, whatever the name: clients take JSON for a directory.
-        headers = {
-            "Content-Length": found.headers["content-length"],
-            "Content-Disposition": "attachment",
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "sandbox",
-        }
-        return StreamingHttpResponse(
-            _pieces(found), content_type="application/octet-stream; charset=utf-8", headers=headers
-        )
+        return attachment(found)
 
     @schema.write_file
     def post(self, request: Request, username: str, path: str) -> Response:
         content = request.FILES.get("content")
         if not isinstance(content, UploadedFile):
             raise exceptions.ParseError("You must provide a file with the name 'content'.")
-        self._note(Deed.FILE_WRITE, path)
-        is_new = agent.write_file(username, _absolute(path), _chunks(content), length=content.size or 0)
+        is_new = deeds.write(self.owner, _absolute(path), _chunks(content), length=content.size or 0)
         return Response(status=201 if is_new else 200)
 
     @schema.delete_file
     def delete(self, request: Request, username: str, path: str) -> Response:
-        self._note(Deed.FILE_DELETE, path)
         try:
-            agent.delete_file(username, _absolute(path))
+            deeds.delete(self.owner, _absolute(path))
         except NoSuchFile:
             return _refused(404, "File does not exist", "not_found")
         except FileForbidden:
             return _refused(403, "You do not have permission to delete this", "forbidden")
         return Response(status=204)
-
-    def _note(self, deed: Deed, path: str) -> None:
-        """Before it is tried: no transaction spans a database and a home."""
-        with transaction.atomic():
-            record(self.owner, deed, _absolute(path)[:_PATH_NOTED])
 
     def _listing(self, username: str, directory: str, found: Any) -> dict[str, dict[str, str]]:
         if not isinstance(found, dict):
@@ -117,13 +98,3 @@ def _refused(status: int, message: str, code: str) -> Response:
 
 def _chunks(content: "UploadedFile[Any]") -> Iterator[bytes]:
     yield from content.chunks(_PIECE)
-
-
-async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Read in threads: the answer was opened by one."""
-    pieces = response.iter_raw(_PIECE)
-    try:
-        while piece := await asyncio.to_thread(next, pieces, b""):
-            yield piece
-    finally:
-        await asyncio.to_thread(response.close)

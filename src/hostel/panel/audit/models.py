@@ -43,6 +43,7 @@ class Deed(models.TextChoices):
     HTTP_USERS_CHANGE = "http_users.change"
     STATIC_FILES_CHANGE = "static_files.change"
     FILE_WRITE = "file.write"  # was asked for
+    FILE_MOVE = "file.move"  # was asked for
     FILE_DELETE = "file.delete"  # was asked for
     FULL_TOKEN_CREATE = "full_token.create"  # noqa: S105  # no password
     FULL_TOKEN_REVOKE = "full_token.revoke"  # noqa: S105
