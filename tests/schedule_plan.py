@@ -113,6 +113,15 @@ PLACES: dict[str, tuple[Deed, ...]] = {
     "streams.made": _STARTING,
     "streams.asked": _STARTING,
 }
+# Passed by a website that falls asleep or is woken, which none does that has visitors: tests/integration/test_sleep.py
+# lets the agent die there.
+SLEEP_PLACES = (
+    "website.sleep.published",
+    "website.sleep.frozen",
+    "website.sleep.dropped",
+    "website.wake.frozen",
+    "website.thawed",
+)
 # Passed by every agent that starts where something runs.
 RECOVERY_PLACES = (
     "tenant.ensure.cgroup",

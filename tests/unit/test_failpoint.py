@@ -11,7 +11,7 @@ import pytest
 
 from hostel.wire import failpoint
 from hostel.wire.errors import ConfigError
-from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, plan_schedule
+from schedule_plan import LOGGER_PLACES, PLACES, RECOVERY_PLACES, SLEEP_PLACES, plan_schedule
 
 SOURCE = Path(__file__).parents[2] / "src/hostel"
 SCRIPT = """
@@ -67,7 +67,7 @@ def test_the_schedules_aim_at_every_place_in_the_source() -> None:
         if file.name != "failpoint.py"
     ]
     in_source = sorted(name for names in found for name in names)
-    assert in_source == sorted((*PLACES, *RECOVERY_PLACES, *LOGGER_PLACES))
+    assert in_source == sorted((*PLACES, *RECOVERY_PLACES, *LOGGER_PLACES, *SLEEP_PLACES))
 
 
 def test_the_same_seed_is_the_same_schedule_and_twenty_aim_at_every_place_of_the_agent() -> None:

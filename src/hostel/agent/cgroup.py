@@ -31,6 +31,8 @@ def ensure_tenant(path: str, limits: Limits) -> None:
     """Make the cgroup `path` (as in `/hostel-1a2b3c4d/17`) with `limits`, or change its limits. Idempotent."""
     _make(path)
     _limit(path, limits)
+    if is_unified():  # each run has its own word on it
+        _write_where_known(_directory("", path) / "memory.swap.max", "max")
 
 
 def ensure_tenants_root(path: str) -> None:
@@ -49,6 +51,8 @@ def change_limits(path: str, limits: Limits) -> bool:
     """Give a run that lives other limits. False if it needs more than it may now have, or is gone."""
     try:
         _limit(path, limits)
+        if is_unified():  # as runc has it: ended at its limit, not swapped to death
+            _write_where_known(_directory("", path) / "memory.swap.max", 0)
     except OSError:
         return False
     return True
@@ -72,7 +76,6 @@ def _limit(path: str, limits: Limits) -> None:
     if is_unified():
         directory = _directory("", path)
         _write(directory / "memory.max", limits.memory_bytes)
-        _write_where_known(directory / "memory.swap.max", 0)  # as runc has it for a run: ended, not swapped to death
         _write(directory / "pids.max", limits.pids)
         _write(directory / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
         return
@@ -110,10 +113,62 @@ def processes(path: str) -> list[int]:
 
 
 def signal_all(path: str, number: signal.Signals) -> None:
-    """Send a signal to every process of a run's cgroup. A process that is gone by then is no error."""
+    """Send a signal to every process of a run's cgroup, and let it be heard: frozen ones take none, of version 1 not
+    even KILL. A process that is gone by then is no error.
+    """
     for pid in processes(path):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+    thaw(path)
+
+
+def can_freeze() -> bool:
+    """Whether the kernel has what `freeze` and `reclaim` need: version 2 since Linux 5.19, version 1 its freezer."""
+    if is_unified():  # the root's own group has neither file
+        return any((ROOT / name / "memory.reclaim").exists() for name in children(""))
+    return (ROOT / "freezer").is_dir() and (ROOT / "memory" / "memory.force_empty").exists()
+
+
+def freeze(path: str) -> None:
+    """Begin to stop every process of `path`; `is_frozen` tells when that is done. Raises OSError."""
+    if is_unified():
+        _write(_directory("", path) / "cgroup.freeze", 1)
+    else:
+        _write(_directory("freezer", path) / "freezer.state", "FROZEN")
+
+
+def thaw(path: str) -> None:
+    """Let the processes of `path` go on. Nothing happens where none is frozen, or all is gone."""
+    if is_unified():
+        _write_where_known(_directory("", path) / "cgroup.freeze", 0)
+    else:
+        _write_where_known(_directory("freezer", path) / "freezer.state", "THAWED")
+
+
+def is_frozen(path: str) -> bool:
+    """False also while some of it still runs."""
+    if is_unified():
+        return _stat(_directory("", path) / "cgroup.events", "frozen") == 1
+    try:
+        return (_directory("freezer", path) / "freezer.state").read_text().strip() == "FROZEN"
+    except OSError:
+        return False
+
+
+def reclaim(path: str) -> None:
+    """Move what the processes of `path` have in memory to the swap. Blocks, for some hundred milliseconds as a rule.
+
+    Does what it can: the swap may be full, and some pages cannot be moved.
+    """
+    if not is_unified():
+        with contextlib.suppress(OSError):
+            _write(_directory("memory", path) / "memory.force_empty", 0)
+        return
+    directory = _directory("", path)
+    with contextlib.suppress(OSError):
+        _write(directory / "memory.swap.max", "max")
+        _write(directory / "memory.reclaim", _number(directory / "memory.current"))  # EAGAIN: not all of it
+    _write_where_known(directory / "memory.swap.max", 0)  # what is there stays there
 
 
 def set_oom_score(path: str, score: int) -> None:

@@ -84,6 +84,7 @@ class Daemon:
         self._keep("note limits", self._node.note_limits)
         self._keep("measure homes", lambda: self._node.disk.serve(self._node.user_names))
         self._keep("look at what runs", self._node.meter.serve)
+        self._keep("watch who is idle", self._node.watch.serve)
         self._keep("renew certificates", lambda: self._renew(installation.id))
         self._keep("renew certificates of users", self._node.renewal.serve)
         log.info("agent ready", root=str(self._paths.root), installation=installation.id)

@@ -26,6 +26,8 @@ from hostel.agent.dns import Dns
 from hostel.agent.doors import Doors
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
+from hostel.agent.hibernation import Hibernation
+from hostel.agent.idleness import Watch
 from hostel.agent.image import build_image
 from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, take_number
 from hostel.agent.interpreters import find_interpreters
@@ -123,6 +125,7 @@ class Node:
         self._surges: dict[RunId, Limits] = {}
         self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
         self.meter = Meter(self)
+        self.watch = Watch(self, parts.hibernation)
         self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
 
     @classmethod
@@ -148,6 +151,7 @@ class Node:
             publication=Publication(edge, config),
             keyring=Keyring(paths.certificates, edge),
             names={},
+            hibernation=Hibernation(),
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
             prepare=lambda spec, tenant: prepare(spec, tenant, launcher, sandboxes, newest=node.newest_version()),
         )
@@ -739,6 +743,8 @@ def _check_times(spec: WebsiteSpec) -> None:
     for field in fields(spec):
         if field.name.endswith("_s") and not 0 <= getattr(spec, field.name) <= TIME_CEILING_S:
             raise MalformedMessage(f"{field.name}: expected 0 to {TIME_CEILING_S} seconds")
+    if not spec.sleep_after_s:
+        raise MalformedMessage(f"sleep_after_s: expected 1 to {TIME_CEILING_S} seconds")
     if not 1 <= spec.max_body_mb <= MAX_BODY_MB:
         raise MalformedMessage(f"max_body_mb: expected 1 to {MAX_BODY_MB}")
 

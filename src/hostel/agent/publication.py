@@ -17,7 +17,7 @@ from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.names import canonical_domain
 from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.static_files import StaticMapping
-from hostel.wire.website import MIB, DomainSpec, RunId, WebsiteSpec
+from hostel.wire.website import MIB, DomainSpec, RunId, Sleep, WebsiteSpec
 
 log = structlog.get_logger()
 
@@ -74,6 +74,7 @@ class Publication:
             spread_from=spread_from,
             spread_s=spec.ws_spread_s if spread_from else 0.0,
             force_https=spec.force_https,
+            ignores_monitors=spec.sleep is not Sleep.OFF and not spec.monitors_wake,
             hsts_s=spec.hsts_s if self._config.listen.https_port == HTTPS_PORT else 0,
         )
         await self._publish(record)
@@ -124,7 +125,7 @@ class Publication:
         """
         began, pause_s = time.monotonic(), _DRAIN_FIRST_S
         while not ended.done():
-            bound = await self._bound(run)
+            bound = await self.bound(run)
             failpoint.reach("publication.drained")
             took_s = time.monotonic() - began
             plain_s, streaming_s = budgets()
@@ -134,8 +135,11 @@ class Publication:
             pause_s = min(pause_s * 1.5, _DRAIN_LIMIT_S)
         return 0
 
-    async def _bound(self, run: RunId) -> Bound:
-        """An edge that does not answer may still be serving: then something is in flight as far as anyone knows."""
+    async def bound(self, run: RunId) -> Bound:
+        """What is in flight at `run`.
+
+        An edge that does not answer may still be serving: then something is in flight as far as anyone knows.
+        """
         try:
             return await self.edge.bound(run)
         except EdgeUnreachable as error:

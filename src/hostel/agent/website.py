@@ -23,6 +23,7 @@ from hostel.agent import cgroup
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit, describe_silence
 from hostel.agent.gates import Gates
+from hostel.agent.hibernation import Hibernation, cannot_freeze
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.listeners import find_listeners
@@ -48,6 +49,7 @@ from hostel.wire.website import (
     Phase,
     ReloadStrategy,
     RunId,
+    Sleep,
     State,
     Version,
     WebsiteReport,
@@ -104,6 +106,7 @@ class Parts:
     publication: Publication
     keyring: Keyring
     names: dict[str, str]  # canonical domain → the website that has it, by its own; until visitors are told otherwise
+    hibernation: Hibernation
     start_slots: asyncio.Semaphore  # not more starts at once than the machine has room for
     prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
 
@@ -133,6 +136,9 @@ class Website:
         self._asked = self._settled = 0
         self._runs_asked = self._runs_tried = 0
         self._is_change = False  # the run that is asked for is somebody's change, not a wake or a restart
+        self._frozen: RunId | None = None  # counts while it serves
+        self._is_sleep_asked = self._is_awaited = self._is_drowsy = False
+        self._sleep_failure: Failure | None = None
         self._is_route_due = self._is_route_told = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
@@ -202,11 +208,29 @@ class Website:
 
     def wake(self) -> None:
         """A visitor waits: start the website if it is asleep, look at its run if that refused. Idempotent."""
-        if self._state is State.ASLEEP and self._runs_asked == self._runs_tried:
+        if self.is_frozen or self._is_drowsy:
+            failpoint.reach("website.wake.frozen")
+            self._is_awaited = True
+            self._changed.set()
+        elif self._state is State.ASLEEP and self._runs_asked == self._runs_tried:
             failpoint.reach("website.wake")
             self._ask_for_run(is_change=False)
         elif self._state is State.RUNNING and self._looking is None and self._serving is not None:
             self._looking = asyncio.create_task(self._look(self._serving), name=f"look at {self.domain}")
+
+    @property
+    def may_fall_asleep(self) -> bool:
+        """Whether it is awake and its owner lets it sleep when it is idle."""
+        return self.spec.sleep is not Sleep.OFF and self._serving is not None and not self.is_frozen
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._serving is not None and self._serving.run == self._frozen
+
+    def fall_asleep(self) -> None:
+        """It was found idle. Nothing happens if a visitor is there by then."""
+        self._is_sleep_asked = True
+        self._changed.set()
 
     def retry_refused(self) -> None:
         """Start what a closed gate refused."""
@@ -228,7 +252,9 @@ class Website:
         They go with it.
         """
         serving = self._serving
-        is_busy = self._asked > self._settled or time.monotonic() - self._serving_since < RENEW_AFTER_S
+        is_busy = (
+            self.is_frozen or self._asked > self._settled or time.monotonic() - self._serving_since < RENEW_AFTER_S
+        )
         if serving is None or is_busy:
             return
         half = self.spec.limits.pids // 2
@@ -282,7 +308,12 @@ class Website:
             since=self._since.isoformat(),
             restarts=self._crashes,
             failure=self._failure,
+            sleep_failure=self._why_awake(),
         )
+
+    def _why_awake(self) -> Failure | None:
+        is_meant = self.spec.sleep is Sleep.HIBERNATE and not self.is_frozen
+        return (self._parts.hibernation.obstacle or self._sleep_failure) if is_meant else None
 
     # -- its life
 
@@ -296,6 +327,7 @@ class Website:
         phase = self.record.deploy.phase
         if sandbox is not None:
             self._take(sandbox)  # where the website is disabled it was being stopped, and the plan goes on with that
+            self._restore_sleep(sandbox)
             if self.spec.enabled and phase is Phase.STARTING:
                 self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
         elif not self._is_wanted:
@@ -312,12 +344,23 @@ class Website:
                 self._ask_for_run(is_change=False)
         return self._ask()
 
+    def _restore_sleep(self, sandbox: Sandbox) -> None:
+        """The agent may have died before, while or after it froze the run: what is frozen sleeps on."""
+        if cgroup.is_frozen(sandbox.cgroup):
+            self._frozen = sandbox.run
+            self._enter(State.ASLEEP)
+            self._parts.hibernation.reclaim_soon(sandbox.cgroup)
+        else:
+            cgroup.thaw(sandbox.cgroup)
+
     async def serve(self) -> None:
         """Plan and act until the website is deleted."""
         deeds: dict[Action, Callable[[], Awaitable[None]]] = {
             Action.DEPLOY: self._deploy,
             Action.NOTE_CRASH: self._note_crash,
             Action.STOP: self._stop,
+            Action.SLEEP: self._sleep,
+            Action.THAW: self._thaw,
             Action.PUBLISH: self._publish_current,
         }
         while True:
@@ -357,6 +400,10 @@ class Website:
             is_stopped=self._is_stopped,
             has_run=self._serving is not None,
             run_has_ended=self._serving is not None and self._serving.exit.done(),
+            is_frozen=self.is_frozen,
+            is_awaited=self._is_awaited,
+            may_sleep=self.spec.sleep is not Sleep.OFF,
+            is_sleep_due=self._is_sleep_asked,
             wants_run=self._runs_asked > self._runs_tried,
             is_route_due=self._is_route_due,
             retry_in_s=self._retry_in_s(),
@@ -533,6 +580,7 @@ class Website:
 
     def _take(self, sandbox: Sandbox) -> None:
         self._serving = sandbox
+        self._is_sleep_asked, self._sleep_failure = False, None
         self._limit_serving(self.spec.limits)  # they may have changed while it started
         if self.spec.tenant != SYSTEM_TENANT:
             cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
@@ -554,9 +602,13 @@ class Website:
         self._note(_with_failure(self.record, failure))
         if time.monotonic() - self._serving_since > HEALTHY_AFTER_S:
             self._crashes = 0
-        self._serving = None
+        was_asleep, self._serving = self.is_frozen and not self.spec.always_on, None
         log.warning("website crashed", website=self.domain, run=ended.run, reason=failure.reason.value)
-        self._be_down(failure, should_retry=True)  # no failure of a change that is under way: that is still to be tried
+        if was_asleep:  # nobody misses it: the next visitor starts it
+            self._is_route_due = True
+            self._enter(State.ASLEEP)
+        else:  # no failure of a change that is under way: that is still to be tried
+            self._be_down(failure, should_retry=True)
         failpoint.reach("website.crash.noted")
         self.retire(ended)  # nothing to drain: only what is left of it to be removed
         await self._publish_current()
@@ -596,6 +648,66 @@ class Website:
         self._enter(self._state_when_stopped())
         if not is_suspended:
             self._note_deploy(Phase.DONE)
+
+    async def _sleep(self) -> None:
+        """Freeze the run, or end it, unless a visitor comes before that is done.
+
+        1. Publish *held*: requests that the edge binds to the run from here on go to the hold, and wake the website.
+        2. If the edge has bound none before, nobody is at the run, and nobody comes. Else undo.
+        3. Freeze or end it. Who has been held meanwhile is heard of now at the latest.
+        """
+        serving, self._is_sleep_asked, self._is_awaited = self._serving, False, False
+        if serving is None or self.spec.sleep is Sleep.OFF:
+            return
+        is_to_stop = self.spec.sleep is Sleep.STOP
+        if not is_to_stop:
+            self._sleep_failure = self._parts.hibernation.find_obstacle(serving.cgroup)
+            if self._sleep_failure is not None:
+                return
+        self._is_drowsy = True
+        try:
+            await self._publish(RouteState.ASLEEP)
+            self._is_route_due = True  # until it is known what comes of it
+            failpoint.reach("website.sleep.published")
+            bound = await self._parts.publication.bound(serving.run)
+            if bound.plain or bound.streaming or not self._is_sleepy(serving):
+                return
+            if is_to_stop:
+                self._drop_serving(should_forget=True)
+                failpoint.reach("website.sleep.dropped")
+            elif not await self._freeze(serving):
+                return
+            self._is_route_due = False
+            self._enter(State.ASLEEP)
+        finally:
+            self._is_drowsy = False
+
+    async def _freeze(self, serving: Sandbox) -> bool:
+        """False: it goes on as if nothing had happened."""
+        hibernation = self._parts.hibernation
+        if not await hibernation.freeze(serving.cgroup, is_still_wanted=lambda: self._is_sleepy(serving)):
+            self._sleep_failure = cannot_freeze() if self._is_sleepy(serving) else None
+            return False
+        self._frozen = serving.run
+        failpoint.reach("website.sleep.frozen")
+        hibernation.reclaim_soon(serving.cgroup)
+        return True
+
+    def _is_sleepy(self, serving: Sandbox) -> bool:
+        """Whether, while it falls asleep, nobody has come and nothing else is wanted."""
+        is_asked = self._asked > self._settled or self._is_deleted or not self._is_wanted
+        return not (self._is_awaited or is_asked or serving.exit.done())
+
+    async def _thaw(self) -> None:
+        """Let the frozen run go on; then visitors are sent to it."""
+        if self._serving is None:
+            return
+        self._is_route_due, self._is_awaited = True, False
+        cgroup.thaw(self._serving.cgroup)
+        self._frozen = None
+        failpoint.reach("website.thawed")
+        self._enter(State.RUNNING)
+        await self._publish_current()
 
     async def _remove(self) -> None:
         await self._publish(RouteState.DELETED)
@@ -738,11 +850,13 @@ class Website:
 
     def _current_route(self) -> RouteState:
         if self._serving is not None:
-            return RouteState.RUNNING
+            return RouteState.ASLEEP if self.is_frozen else RouteState.RUNNING
         if self.tenant.is_suspended:
             return RouteState.SUSPENDED
         if not self.spec.enabled:
             return RouteState.DISABLED
+        if self._state is State.ASLEEP:
+            return RouteState.ASLEEP
         is_down_for_long = self._state is State.BACKING_OFF and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S
         return RouteState.FAILED if self._state is State.FAILED or is_down_for_long else RouteState.HELD
 

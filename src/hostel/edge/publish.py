@@ -56,6 +56,14 @@ class EdgeStatus:
     routes_known: int  # records in nginx's memory
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idleness:
+    """How long ago one website was last sent a request; -1 if that was not since nginx started."""
+
+    in_flight: int  # requests, WebSockets and event streams that have a place at it
+    seen_s: float
+
+
 class NobodyListens(EdgeUnreachable):
     """No nginx listens on the control socket."""
 
@@ -126,6 +134,11 @@ class Edge:
         """How many requests for each of `domains` have arrived since this nginx started."""
         answer = await self._ask("POST", "/arrivals", content=json.dumps({"domains": list(domains)}).encode())
         return {domain: int(count) for domain, count in answer.items()}
+
+    async def idleness(self, websites: Sequence[str]) -> dict[str, Idleness]:
+        """Of each of `websites`, one question for all."""
+        answer = await self._ask("POST", "/idleness", content=json.dumps({"websites": list(websites)}).encode())
+        return {website: parse(Idleness, found) for website, found in answer.items()}
 
     async def push_certificate(self, name: str, *, only_for: str = "") -> None:
         """Serve the certificate in `<name>.pem` and `<name>.key` from the next handshake on.

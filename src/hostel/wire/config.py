@@ -11,7 +11,7 @@ from typing import Any
 from hostel.wire.codec import parse
 from hostel.wire.errors import BadLimit, ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
-from hostel.wire.website import MIB, Limits, TenantLimits, Traffic
+from hostel.wire.website import MIB, SLEEP_AFTER_S, SLEEP_CEILING_S, Limits, Sleep, TenantLimits, Traffic
 
 HELD_DAYS_CEILING = 3650
 SITES_OWN, SITES_ACME, SITES_FILES = "own", "acme", "files"
@@ -82,6 +82,8 @@ class LimitsConfig:
     site_requests: int = 256
     site_held: int = 100
     site_websockets: int = 2048
+    site_sleep: Sleep = Sleep.OFF  # at least; owners may choose a tier that saves more
+    site_sleep_after_s: int = SLEEP_AFTER_S
     user_memory_mb: int = 2048
     user_pids: int = 1024
     user_cpu: float = 2.0
@@ -114,14 +116,17 @@ class LimitsConfig:
 
     def overridden(self, values: Mapping[str, Any]) -> "LimitsConfig":
         """This plan with the `values` that one user has instead. Keys that this version does not know are nothing."""
-        return replace(self, **{key: value for key, value in values.items() if key in LIMIT_KEYS.values()})
+        known: dict[str, Any] = {key: value for key, value in values.items() if key in LIMIT_KEYS.values()}
+        if "site_sleep" in known:
+            known["site_sleep"] = Sleep(known["site_sleep"])
+        return replace(self, **known)
 
 
 # How the command line calls a limit, and its key in hostel.toml: `memory_mb` is user_memory_mb, `site_pids` site_pids.
 LIMIT_KEYS = {field_.name.removeprefix("user_"): field_.name for field_ in fields(LimitsConfig)}
 
 
-def parse_limit(text: str) -> tuple[str, int | float | None]:
+def parse_limit(text: str) -> tuple[str, float | str | None]:
     """`memory_mb=4096` as a key of hostel.toml and its value; None for `default`. Raises BadLimit."""
     name, _, given = text.partition("=")
     key = LIMIT_KEYS.get(name)
@@ -129,15 +134,27 @@ def parse_limit(text: str) -> tuple[str, int | float | None]:
         raise BadLimit(f"{name}: there is no such limit; there are {', '.join(LIMIT_KEYS)}")
     if given == "default":
         return key, None
+    if key == "site_sleep":
+        return key, _parse_sleep(given)
     kind = type(getattr(LimitsConfig(), key))
     try:
         value: int | float = kind(given)
     except ValueError:
         value = 0
+    if key == "site_sleep_after_s" and value > SLEEP_CEILING_S:
+        raise BadLimit(f"{name}: expected 1 to {SLEEP_CEILING_S} seconds, or the word `default`")
     if not 0 < value < LIMIT_CEILING:
         a_number = "a whole number" if kind is int else "a number"
         raise BadLimit(f"{name}: expected {a_number} above 0, or the word `default`")
     return key, value
+
+
+def _parse_sleep(given: str) -> str:
+    try:
+        return Sleep(given).value
+    except ValueError:
+        words = ", ".join(tier.value for tier in Sleep)
+        raise BadLimit(f"site_sleep: expected one of {words}, or the word `default`") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,8 +238,13 @@ def _check(config: Config) -> None:
     _check_certificates(config.certificates)
     for section, values in (("limits", config.limits), ("logs", config.logs)):
         for field_ in fields(values):
+            if isinstance(getattr(values, field_.name), Sleep):
+                continue
             if not 0 < getattr(values, field_.name) < LIMIT_CEILING:
                 raise ValueError(f"{section}.{field_.name}: expected more than 0, and a number that a machine can have")
+
+    if config.limits.site_sleep_after_s > SLEEP_CEILING_S:
+        raise ValueError(f"limits.site_sleep_after_s: expected 1 to {SLEEP_CEILING_S} seconds")
 
 
 def _check_names(config: Config) -> None:
@@ -361,6 +383,11 @@ site_cpu = 1.0
 site_requests = 256
 site_held = 100
 site_websockets = 2048
+# What becomes of a website that nobody visits for so many seconds: "off", it stays awake; "hibernate", it is frozen and
+# its memory goes to the swap, which this machine must have; "stop", it ends, and the next visitor starts it. Owners may
+# choose for a website what saves more, and a shorter time.
+site_sleep = "off"
+site_sleep_after_s = 900
 user_memory_mb = 2048
 user_pids = 1024
 user_cpu = 2.0

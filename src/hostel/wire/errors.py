@@ -267,6 +267,8 @@ class Reason(StrEnum):
     SOCKET_UNUSABLE = "socket_unusable"  # what lies at $DOMAIN_SOCKET is no stream socket of the tenant's
     UNKNOWN_EXIT = "unknown_exit"  # ended while no agent of the platform was its parent
     GATE_CLOSED = "gate_closed"  # a protection is not in force: nothing is started until the operator has mended it
+    NO_SWAP = "no_swap"  # it shall hibernate, and the machine has no swap, or none left
+    CANNOT_FREEZE = "cannot_freeze"  # it shall hibernate, and the kernel cannot do that, or not with its processes
     SANDBOX_FAILED = "sandbox_failed"  # the platform could not build the sandbox: the operator's to mend
 
 

@@ -10,7 +10,8 @@ from hostel.wire.website import MAX_BODY_MB, MIB, RunId
 
 class RouteState(StrEnum):
     RUNNING = "running"  # proxy to `endpoint`
-    HELD = "held"  # asleep, starting or being replaced: hold requests, ask the agent to wake it
+    HELD = "held"  # starting or being replaced: hold requests, ask the agent to wake it
+    ASLEEP = "asleep"  # the same, of a website that nobody had visited
     FAILED = "failed"  # "Something went wrong"
     DISABLED = "disabled"
     SUSPENDED = "suspended"
@@ -45,6 +46,7 @@ class RouteRecord:
     # upgrade waits for a random part of the time that is left, so that not all come back in the same second.
     spread_from: float = 0.0
     spread_s: float = 0.0
+    ignores_monitors: bool = False  # known services that look whether it is up are no visitors
     is_redirect: bool = False  # visitors are sent to `host`, over HTTPS to `https_host`
     force_https: bool = False
     hsts_s: int = 0

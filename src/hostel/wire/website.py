@@ -11,6 +11,7 @@ from hostel.wire.static_files import StaticMapping
 RunId = NewType("RunId", str)  # one start of a command; made by the agent, never reused
 
 MIB = 1 << 20
+SLEEP_AFTER_S, SLEEP_CEILING_S = 900, 86_400
 MAX_BODY_MB = 100  # of any website: client_max_body_size in nginx.conf
 
 
@@ -62,6 +63,14 @@ class ReloadStrategy(StrEnum):
     REPLACE = "replace"  # hold requests, stop the old run, start the new one: for bots and single writers
 
 
+class Sleep(StrEnum):
+    """What becomes of a website that nobody visits; in this order, each saves more than the one before."""
+
+    OFF = "off"  # it stays awake
+    HIBERNATE = "hibernate"  # frozen, its memory in the machine's swap; it wakes as it was
+    STOP = "stop"  # ended; the next visitor starts it
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainSpec:
     """A further name of a website: an alias, or one whose visitors are sent on to another name of it."""
@@ -97,6 +106,9 @@ class WebsiteSpec:
     buffer_responses: bool = False  # take an answer as fast as it comes, whatever the visitor's speed
     max_body_mb: int = MAX_BODY_MB
     always_on: bool = False  # started after a reboot without waiting for a visitor
+    sleep: Sleep = Sleep.OFF
+    sleep_after_s: int = SLEEP_AFTER_S  # without a request, a WebSocket, or use of the processor
+    monitors_wake: bool = False  # else services that look whether it is up do not keep it awake, nor wake it
     domains: tuple[DomainSpec, ...] = ()  # beside `domain_name`, which they may redirect to
     force_https: bool = False
     hsts_s: int = 0  # how long browsers shall speak HTTPS only; 0 says nothing to them
@@ -160,10 +172,11 @@ class WebsiteReport:
     tenant: str
     state: State
     deploy: Deploy
-    run: RunId | None = None
+    run: RunId | None = None  # asleep with one: it hibernates
     since: str | None = None  # when `state` was entered; ISO 8601, UTC
     restarts: int = 0  # crashes in a row
     failure: Failure | None = None  # the last crash, while backing off or failed
+    sleep_failure: Failure | None = None  # why it does not sleep although it should
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,16 @@ SERVING = Situation(
     is_stopped=False,
     has_run=True,
     run_has_ended=False,
+    is_frozen=False,
+    is_awaited=False,
+    may_sleep=True,
+    is_sleep_due=False,
     wants_run=False,
     is_route_due=False,
     retry_in_s=None,
 )
 DOWN = replace(SERVING, has_run=False)
+FROZEN = replace(SERVING, is_frozen=True)
 OFF = replace(DOWN, is_enabled=False, is_stopped=True)
 
 
@@ -45,6 +50,19 @@ OFF = replace(DOWN, is_enabled=False, is_stopped=True)
         (replace(DOWN, retry_in_s=0.0), Action.DEPLOY),
         (replace(DOWN, retry_in_s=3.0, wants_run=True), Action.DEPLOY),
         (replace(DOWN, wants_run=True, is_route_due=True), Action.DEPLOY),
+        (replace(SERVING, is_sleep_due=True), Action.SLEEP),
+        (replace(SERVING, is_sleep_due=True, wants_run=True), Action.DEPLOY),
+        (replace(SERVING, is_awaited=True), Action.NOTHING),
+        (replace(DOWN, is_sleep_due=True), Action.NOTHING),
+        (FROZEN, Action.NOTHING),
+        (replace(FROZEN, is_sleep_due=True), Action.NOTHING),
+        (replace(FROZEN, is_route_due=True), Action.PUBLISH),
+        (replace(FROZEN, is_awaited=True, is_route_due=True), Action.THAW),
+        (replace(FROZEN, wants_run=True), Action.THAW),
+        (replace(FROZEN, may_sleep=False), Action.THAW),
+        (replace(FROZEN, is_awaited=True, run_has_ended=True), Action.NOTE_CRASH),
+        (replace(FROZEN, is_awaited=True, is_enabled=False), Action.STOP),
+        (replace(FROZEN, is_awaited=True, is_deleted=True), Action.REMOVE),
     ],
 )
 def test_one_action_follows_from_a_situation(situation: Situation, action: Action) -> None:
@@ -58,6 +76,10 @@ SITUATIONS = st.builds(
     is_stopped=st.booleans(),
     has_run=st.booleans(),
     run_has_ended=st.booleans(),
+    is_frozen=st.booleans(),
+    is_awaited=st.booleans(),
+    may_sleep=st.booleans(),
+    is_sleep_due=st.booleans(),
     wants_run=st.booleans(),
     is_route_due=st.booleans(),
     retry_in_s=st.none() | st.floats(0, 300),
@@ -80,6 +102,18 @@ def test_a_change_that_was_not_tried_is_never_left_lying(situation: Situation) -
 def test_visitors_never_go_on_meeting_what_is_not_so(situation: Situation) -> None:
     if situation.is_route_due:
         assert plan(situation) not in (Action.NOTHING, Action.WAIT)
+
+
+@given(SITUATIONS)
+def test_a_visitor_of_a_frozen_run_is_never_left_waiting(situation: Situation) -> None:
+    if situation.is_enabled and situation.is_frozen and situation.is_awaited:
+        assert plan(situation) in (Action.THAW, Action.NOTE_CRASH, Action.REMOVE)
+
+
+@given(SITUATIONS)
+def test_no_new_run_is_started_beside_a_frozen_one(situation: Situation) -> None:
+    if situation.is_frozen and situation.has_run:
+        assert plan(situation) not in (Action.DEPLOY, Action.SLEEP)
 
 
 def test_retries_begin_at_once_and_become_rare() -> None:

@@ -39,6 +39,7 @@ REPORT = {
     "since": "2030-01-02T03:04:05Z",
     "restarts": 2,
     "failure": None,
+    "sleep_failure": None,
 }
 
 

@@ -45,7 +45,31 @@ def test_a_limit_is_the_plans_unless_it_is_lower(owner, agent, url):
     assert agent.websites[owner.domain].limits == plan
 
 
+def test_a_website_sleeps_as_the_plan_has_it_or_more(owner, agent, url):
+    def spec():
+        return agent.websites[owner.domain].sleep.value, agent.websites[owner.domain].sleep_after_s
+
+    assert owner.call("PATCH", url, {"webapp": {"sleep": "hibernate", "sleep_after_s": 300}}).status_code == 200
+    assert spec() == ("hibernate", 300)
+    user = User.objects.get(username="xanthippe")
+    user.change_limits({"site_sleep": "stop", "site_sleep_after_s": 120})
+    assert Website.objects.get().own_rest == {"sleep": "stop", "sleep_after_s": 120}
+    refused = owner.call("PATCH", url, {"webapp": {"sleep": "hibernate", "sleep_after_s": 121}})
+    assert refused.json()["webapp"] == {
+        "sleep": ['Your plan lets websites sleep that nobody uses: give "stop", or null.'],
+        "sleep_after_s": ["Your plan lets websites sleep after 120 seconds at most: give less, or null."],
+    }
+    assert owner.call("PATCH", url, {"webapp": {"sleep": None, "sleep_after_s": None}}).status_code == 200
+    assert spec() == ("stop", 120)
+    user.change_limits({"site_sleep": None, "site_sleep_after_s": None})
+    assert owner.call("PATCH", url, {"webapp": {"monitors_wake": True}}).status_code == 200
+    assert (*spec(), agent.websites[owner.domain].monitors_wake) == ("off", 900, True)
+
+
 WRONG = {
+    "sleep": ["deeply", "", 7, True],
+    "sleep_after_s": [0, 59, 86_401, "long", 60.5, True],
+    "monitors_wake": ["perhaps", None],
     "working_directory": ["/etc", "site", "/home/alice", "/home/xanthippe/../x", "/home/xanthippe/a\nb", None],
     "max_body_mb": [0, 101, "x", 1.5, None],
     "memory_mb": [0, 15, 513, 10**9, "much", 1.5],

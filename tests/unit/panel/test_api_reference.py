@@ -9,7 +9,7 @@ from drf_spectacular.generators import SchemaGenerator
 from hostel.panel.accounts.models import User
 from hostel.panel.api.description import DESCRIPTION
 from hostel.panel.api.shapes_webapp import WebappChange
-from hostel.panel.websites.models import LIMITS, SETTINGS, Website
+from hostel.panel.websites.models import LIMITS, RESTS, SETTINGS, Website
 from hostel.wire.errors import Reason
 from hostel.wire.website import Phase, State
 
@@ -55,6 +55,13 @@ def test_every_limit_is_there_with_its_bounds_and_default(name):
     field = WebappChange().fields[name]
     assert accepted.startswith(f"{field.min_value:.9g} to {field.max_value:.9g},")
     assert default.endswith(f"{Website(owner=User()).own_limits[name]:g}")
+
+
+@pytest.mark.parametrize("name", RESTS)
+def test_every_setting_of_sleep_is_there_with_the_plans_default(name):
+    accepted, default, _ = row_of(name)
+    assert default.endswith(str(Website(owner=User()).own_rest[name]))
+    assert "`null`" in accepted
 
 
 @pytest.mark.parametrize("word", [*Reason, *State, *Phase])

@@ -50,6 +50,12 @@ def test_every_key_is_in_the_first_file(tmp_path: Path) -> None:
         ('[sites]\ndomain = "a.b"\n[listen]\naddresses = ["x"]', "'x' does not appear to be"),
         ('[sites]\ndomain = "a.b"\n[network]\npool = "10.0.0.0/24"', "network.pool: expected a network of /16"),
         ('[sites]\ndomain = "a.b"\n[limits]\nsite_cpu = 0.0', "limits.site_cpu: expected more than 0"),
+        (
+            '[sites]\ndomain = "a.b"\n[limits]\nsite_sleep = "deeply"',
+            "site_sleep: expected one of off, hibernate, stop",
+        ),
+        ('[sites]\ndomain = "a.b"\n[limits]\nsite_sleep_after_s = 0', "site_sleep_after_s: expected more than 0"),
+        ('[sites]\ndomain = "a.b"\n[limits]\nsite_sleep_after_s = 86401', "site_sleep_after_s: expected 1 to 86400"),
         ('[sites]\ndomain = "a.b"\n[domains]\nresolvers = ["x:1"]', "'x' does not appear to be"),
         (
             '[sites]\ndomain = "a.b"\n[domains]\nresolvers = ["192.0.2.1:0"]',

@@ -3,6 +3,7 @@ local bodies = require "hostel.bodies"
 local certificates = require "hostel.certificates"
 local complain = require "hostel.complain"
 local files = require "hostel.files"
+local monitors = require "hostel.monitors"
 local pages = require "hostel.pages"
 local password = require "hostel.password"
 local routes = require "hostel.routes"
@@ -73,7 +74,10 @@ local function access()
         return traffic.pass(entry, true)
     end
     if entry.state == "held" then
-        wake(entry.website)
+        if entry.is_asleep and entry.ignores_monitors and monitors.is_one() then
+            return pages.answer("asleep")
+        end
+        wake(entry)
         bodies.receive(entry.website) -- nginx sees that a visitor has left only where nothing is left to read
         var.unread = "no"
         return ngx.exec("@hold")

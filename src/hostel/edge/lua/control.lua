@@ -2,6 +2,7 @@
 local cjson = require "cjson.safe"
 local certificates = require "hostel.certificates"
 local counts = require "hostel.counts"
+local idleness = require "hostel.idleness"
 local pages = require "hostel.pages"
 local routes = require "hostel.routes"
 
@@ -78,6 +79,18 @@ local function post_arrivals()
     return answer(200, counted)
 end
 
+local function post_idleness()
+    local asked = cjson.decode(read_body())
+    if type(asked) ~= "table" or type(asked.websites) ~= "table" then
+        return refuse(400, "idleness: websites are missing")
+    end
+    local found = {}
+    for _, website in ipairs(asked.websites) do
+        found[website] = idleness.find(website)
+    end
+    return answer(200, found)
+end
+
 local function get_status()
     local domain = var.arg_domain
     local function count(class)
@@ -109,6 +122,7 @@ local VERBS = {
     ["GET /bound"] = get_bound,
     ["GET /arrived"] = get_arrived,
     ["POST /arrivals"] = post_arrivals,
+    ["POST /idleness"] = post_idleness,
     ["GET /status"] = get_status,
     ["GET /explained"] = get_explained,
 }

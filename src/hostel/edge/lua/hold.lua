@@ -80,7 +80,7 @@ local function wait(entry, refused)
             return entry, true
         end
         if entry.state == "held" or now >= began + LOOK_AFTER_S then
-            wake(entry.website)
+            wake(entry)
         end
         ngx.sleep(step) -- never a remainder of nothing: sleep(0) does not let nginx's clock go on
         step = math.min(step * STEP_GROWTH, LAST_STEP_S)

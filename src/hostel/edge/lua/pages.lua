@@ -18,6 +18,7 @@ local REMEMBERED_S = 86400
 local PATH_LENGTH = 200
 
 local ANSWERS = {
+    asleep = { status = 200, page = "asleep" },
     bad_request = { status = 400, page = "bad-request" },
     password_required = { status = 401, page = "password" },
     file_forbidden = { status = 403, page = "forbidden" },
@@ -149,7 +150,7 @@ function _M.answer(code, website)
     header["Cache-Control"] = "no-store"
     header["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
     header["X-Content-Type-Options"] = "nosniff"
-    header["Hostel-Error-Code"] = code
+    header[answer.status < 400 and "Hostel-State" or "Hostel-Error-Code"] = code
     header["Retry-After"] = answer.retry_after_s
     header["Refresh"] = answer.refresh_s
     ngx.print(text)

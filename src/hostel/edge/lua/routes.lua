@@ -25,7 +25,9 @@ local ENOENT = 2
 local LOCK_S = 2
 local LOCK_STEP_S = 0.001
 
-local STATES = { running = true, held = true, failed = true, disabled = true, suspended = true, deleted = true }
+local STATES = {
+    running = true, held = true, asleep = true, failed = true, disabled = true, suspended = true, deleted = true,
+}
 local TEXTS = { "domain", "website", "state", "host", "https_host", "access_log" }
 local NUMBERS = {
     "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",
@@ -35,7 +37,9 @@ local NUMBERS = {
 local TIMEOUTS = { "read_timeout_s", "websocket_timeout_s" }
 local LARGEST = 2 ^ 53 -- up to here Lua tells each whole number from the next
 local LONGEST_TIMEOUT_S = 1e6 -- nginx counts milliseconds
-local SWITCHES = { "is_redirect", "force_https", "buffer_requests", "buffer_responses" }
+local SWITCHES = {
+    "is_redirect", "force_https", "buffer_requests", "buffer_responses", "ignores_monitors",
+}
 
 -- What records on disk may lack because earlier versions did not know it.
 local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0, max_body_bytes = 100 * 1024 * 1024 }
@@ -133,6 +137,10 @@ function _M.decode(raw)
         return nil, "bad value of " .. fault
     end
     record.raw = raw
+    record.is_asleep = record.state == "asleep"
+    if record.is_asleep then
+        record.state = "held"
+    end
     record.spread_until = reconnects.find_end(record)
     record.mappings = compile_mappings(record.static_files)
     if not record.mappings then

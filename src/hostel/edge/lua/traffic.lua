@@ -5,6 +5,7 @@
 -- it is held. log.lua gives it back. A request that finds no place is never sent to the website.
 local bodies = require "hostel.bodies"
 local counts = require "hostel.counts"
+local idleness = require "hostel.idleness"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
 
@@ -27,6 +28,7 @@ local function enter(entry)
     end
     counts.add(key)
     var.place = key
+    idleness.note(entry)
 end
 
 -- Send the request on to the running website of `entry`, or end it. Where `is_spread`, a WebSocket that comes back

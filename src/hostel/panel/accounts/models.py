@@ -155,7 +155,7 @@ class User(AbstractUser):
         self.refresh_from_db()
         return True
 
-    def change_limits(self, changes: Mapping[str, float | None]) -> None:
+    def change_limits(self, changes: Mapping[str, float | str | None]) -> None:
         """Give this user other limits than hostel.toml has; None goes back to those. Websites hear of it too."""
         with transaction.atomic():
             self.refresh_from_db(fields=["own_limits"])

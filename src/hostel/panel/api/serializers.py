@@ -23,7 +23,7 @@ from hostel.wire.names import (
     check_custom_domain,
     check_user_domain,
 )
-from hostel.wire.website import Listens, Phase, ReloadStrategy, State
+from hostel.wire.website import Listens, Phase, ReloadStrategy, Sleep, State
 
 REASON_HELP = "Why it does not serve, or null. Values are added, never changed.\n\n" + "\n".join(
     f"- `{reason}`: {advice.means}" for reason, advice in REASONS.items()
@@ -230,6 +230,9 @@ class WebappShown(serializers.Serializer[Any]):
     memory_mb = serializers.IntegerField()
     pids = serializers.IntegerField()
     cpu = serializers.FloatField()
+    sleep = serializers.ChoiceField(choices=[tier.value for tier in Sleep])
+    sleep_after_s = serializers.IntegerField()
+    monitors_wake = serializers.BooleanField()
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
     reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
     detail = serializers.CharField(help_text="One sentence, or empty.")
@@ -319,6 +322,7 @@ def shown(website: Website, condition: Condition, *, owner: User) -> dict[str, A
             "domains": _shown_domains(website, owner),
             **website.own_settings,
             **website.own_limits,
+            **website.own_rest,
             **shown_condition(condition),
         },
         "logfiles": website.logfiles,

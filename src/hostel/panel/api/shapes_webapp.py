@@ -9,7 +9,7 @@ from rest_framework import serializers
 from hostel.panel.accounts.models import User
 from hostel.wire.errors import Refusal
 from hostel.wire.names import check_command, check_working_directory
-from hostel.wire.website import MAX_BODY_MB, MIB, Listens, ReloadStrategy
+from hostel.wire.website import MAX_BODY_MB, MIB, SLEEP_CEILING_S, Listens, ReloadStrategy, Sleep
 
 Number = TypeVar("Number", int | None, float | None)
 
@@ -176,6 +176,29 @@ class WebappChange(serializers.Serializer[Any]):
         help_text="Cores. At most, and by default, as your plan has it.",
     )
     always_on = Switch(required=False, help_text="Started after a reboot without waiting for a visitor. Default false.")
+    sleep = serializers.ChoiceField(
+        required=False,
+        allow_null=True,
+        choices=[tier.value for tier in Sleep],
+        error_messages={"invalid_choice": 'Give "off", "hibernate" or "stop", or null.'},
+        help_text="What becomes of the website when nobody uses it. `off`: it stays awake. `hibernate`: it is frozen "
+        "with all it knows, and goes on with the next visitor. `stop`: it ends, and the next visitor starts it. At "
+        "least, and by default, as your plan has it.",
+    )
+    sleep_after_s = Whole(
+        of="seconds",
+        least=60,
+        most=SLEEP_CEILING_S,
+        required=False,
+        allow_null=True,
+        help_text="How long nobody must have used it. At most, where your plan lets websites sleep, and by default, as "
+        "your plan has it.",
+    )
+    monitors_wake = Switch(
+        required=False,
+        help_text="Whether known services that look whether it is up count as visitors. `false`, the default: they "
+        "keep it not awake, and of a website that sleeps they get 200.",
+    )
     expose_token = Switch(
         required=False, help_text="Put your API token into the command's environment, as `API_TOKEN`. Default false."
     )
@@ -206,6 +229,25 @@ class WebappChange(serializers.Serializer[Any]):
 
     def validate_cpu(self, wanted: float | None) -> float | None:
         return _within(self._owner.plan.site().cpu, wanted)
+
+    def validate_sleep(self, wanted: str | None) -> str:
+        tiers = list(Sleep)
+        least = tiers.index(self._owner.plan.site_sleep)
+        if wanted is not None and tiers.index(Sleep(wanted)) < least:
+            accepted = " or ".join(f'"{tier.value}"' for tier in tiers[least:])
+            raise serializers.ValidationError(
+                f"Your plan lets websites sleep that nobody uses: give {accepted}, or null.", code="min_value"
+            )
+        return wanted or ""
+
+    def validate_sleep_after_s(self, wanted: int | None) -> int | None:
+        plan = self._owner.plan
+        if wanted is not None and plan.site_sleep is not Sleep.OFF and wanted > plan.site_sleep_after_s:
+            raise serializers.ValidationError(
+                f"Your plan lets websites sleep after {plan.site_sleep_after_s} seconds at most: give less, or null.",
+                code="max_value",
+            )
+        return wanted
 
     @property
     def _owner(self) -> User:

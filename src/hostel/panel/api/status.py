@@ -14,7 +14,7 @@ from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Trouble
 from hostel.wire.report import WebsiteStatus as Told
-from hostel.wire.website import State
+from hostel.wire.website import Failure, State
 
 
 class RunShown(serializers.Serializer[Any]):
@@ -40,6 +40,11 @@ class PastFailureShown(serializers.Serializer[Any]):
     stderr = serializers.ListField(child=serializers.CharField())
 
 
+class InsomniaShown(serializers.Serializer[Any]):
+    reason = serializers.CharField(help_text=REASON_HELP)
+    detail = serializers.CharField()
+
+
 class StatusShown(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=[state.value for state in State], help_text="What a visitor meets.")
     reason = serializers.CharField(allow_null=True, help_text=REASON_HELP)
@@ -47,11 +52,14 @@ class StatusShown(serializers.Serializer[Any]):
     stderr = serializers.ListField(child=serializers.CharField())
     deploy = DeployShown()
     since = serializers.DateTimeField(allow_null=True, help_text="Since when `state` is so.")
-    run = RunShown(allow_null=True, help_text="`null`: nothing runs.")
+    run = RunShown(allow_null=True, help_text="`null`: nothing runs. Of a website that is `asleep`: it hibernates.")
     requests_per_minute = serializers.FloatField(
         allow_null=True, help_text="Over the last minute. `null`: nothing runs, or it has just begun."
     )
     in_flight = InFlightShown(allow_null=True)
+    stays_awake = InsomniaShown(
+        allow_null=True, help_text="Why it does not hibernate although it should. `null`: nothing keeps it from that."
+    )
     restarts = serializers.IntegerField(allow_null=True, help_text="Crashes in a row.")
     last_failure = PastFailureShown(allow_null=True, help_text="Also where it runs again. `null`: there was none.")
 
@@ -70,6 +78,7 @@ _RUNNING: dict[str, Any] = {
     },
     "requests_per_minute": 118.0,
     "in_flight": {"requests": 2, "websockets": 14, "held": 0},
+    "stays_awake": None,
     "restarts": 0,
     "last_failure": {
         "at": "2026-11-20T08:00:00.123456Z",
@@ -99,6 +108,10 @@ class WebsiteStatus(OwnersView):
         return Response({**shown_condition(condition), **_shown(told)})
 
 
+def _shown_insomnia(failure: Failure) -> dict[str, str]:
+    return {"reason": failure.reason.value, "detail": failure.detail}
+
+
 def _shown(told: Told | None) -> dict[str, Any]:
     report, usage, past = (told.report, told.usage, told.last_failure) if told else (None, None, None)
     return {
@@ -106,6 +119,7 @@ def _shown(told: Told | None) -> dict[str, Any]:
         "run": {"id": report.run, **asdict(usage)} if report and usage else None,
         "requests_per_minute": told.requests_per_minute if told else None,
         "in_flight": asdict(told.in_flight) if told and told.in_flight else None,
+        "stays_awake": _shown_insomnia(report.sleep_failure) if report and report.sleep_failure else None,
         "restarts": report.restarts if report else None,
         "last_failure": {"at": past.at, **shown_trouble(Trouble.of(past.failure))} if past else None,
     }

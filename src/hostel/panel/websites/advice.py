@@ -76,6 +76,14 @@ REASONS: Mapping[str, Advice] = {
         "A protection that all users rely on is not in force, so nothing is started.",
         "Nothing: it starts by itself when the operator has mended what `hostel doctor` names.",
     ),
+    Reason.NO_SWAP: Advice(
+        "The website shall hibernate, but the machine has no swap, or none left.",
+        "Nothing: it stays awake. The operator sees with `hostel doctor` what to do. `sleep: stop` needs no swap.",
+    ),
+    Reason.CANNOT_FREEZE: Advice(
+        "The website shall hibernate, but the kernel could not freeze it.",
+        "Nothing: it stays awake, and is tried again. `sleep: stop` does not need it.",
+    ),
     Reason.SANDBOX_FAILED: Advice(
         "The platform could not build the sandbox.",
         "Tell the operator: this is a fault of the platform, and its log has it.",

@@ -16,7 +16,7 @@ from hostel.wire.http_users import check_http_users
 from hostel.wire.names import DOMAIN_LENGTH_LIMIT, InvalidName, canonical_domain
 from hostel.wire.static_files import StaticMapping as WireMapping
 from hostel.wire.static_files import check_mappings
-from hostel.wire.website import MAX_BODY_MB, MIB, Limits, Listens, ReloadStrategy, Version, WebsiteSpec
+from hostel.wire.website import MAX_BODY_MB, MIB, Limits, Listens, ReloadStrategy, Sleep, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
 
 if TYPE_CHECKING:
@@ -42,10 +42,13 @@ SETTINGS: dict[str, type] = {
     "expose_token": bool,
     "force_https": bool,
     "hsts_s": int,
+    "monitors_wake": bool,
 }
 # The same of limits: at most what the plan gives one website, which is what None stands for.
 LIMITS: dict[str, type] = {"memory_mb": int, "pids": int, "cpu": float}
-CHANGEABLE = ("enabled", "command", *SETTINGS, *LIMITS)
+# When it sleeps: at least as the plan has it, which is what "" and None stand for.
+RESTS: dict[str, type] = {"sleep": str, "sleep_after_s": int}
+CHANGEABLE = ("enabled", "command", *SETTINGS, *LIMITS, *RESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,9 @@ class Website(models.Model):
     pids = models.IntegerField(null=True, default=None)
     cpu = models.FloatField(null=True, default=None)
     hsts_s = models.IntegerField(default=0, db_default=0)
+    sleep = models.CharField(max_length=10, default="", db_default="", blank=True)
+    sleep_after_s = models.IntegerField(null=True, default=None)
+    monitors_wake = models.BooleanField(default=False, db_default=False)
 
     environment = models.JSONField(default=dict, db_default={})  # name: {"value": ..., "is_secret": ...}
 
@@ -149,7 +155,8 @@ class Website(models.Model):
         """
         with transaction.atomic():
             self.refresh_from_db(fields=[*CHANGEABLE, "revision"])
-            now = {"enabled": self.enabled, "command": self.command, **self.own_settings, **self.own_limits}
+            in_force = {**self.own_settings, **self.own_limits, **self.own_rest}
+            now = {"enabled": self.enabled, "command": self.command, **in_force}
             different = {name: value for name, value in wanted.items() if value != now[name]}
             if not different:
                 return False
@@ -279,7 +286,7 @@ class Website(models.Model):
             http_users=self.http_users,
             limits=self.limits,
             traffic=self.owner.plan.traffic(),
-            **{**self.own_settings, **self._words},
+            **{**self.own_settings, **self.own_rest, **self._words},
         )
 
     def current_spec(self) -> WebsiteSpec:
@@ -295,7 +302,11 @@ class Website(models.Model):
 
     @property
     def _words(self) -> dict[str, Any]:
-        return {"reload_strategy": ReloadStrategy(self.reload_strategy), "listens_on": Listens(self.listens_on)}
+        return {
+            "reload_strategy": ReloadStrategy(self.reload_strategy),
+            "listens_on": Listens(self.listens_on),
+            "sleep": Sleep(self.own_rest["sleep"]),
+        }
 
     @property
     def limits(self) -> Limits:
@@ -312,6 +323,17 @@ class Website(models.Model):
         """LIMITS as they are in force."""
         limits = self.limits
         return {"memory_mb": limits.memory_bytes // MIB, "pids": limits.pids, "cpu": limits.cpu}
+
+    @property
+    def own_rest(self) -> dict[str, Any]:
+        """RESTS as they are in force: of the plan, or what saves more."""
+        plan = self.owner.plan
+        tiers = list(Sleep)
+        tier = max(plan.site_sleep, Sleep(self.sleep or plan.site_sleep), key=tiers.index)
+        after_s = self.sleep_after_s or plan.site_sleep_after_s
+        if plan.site_sleep is not Sleep.OFF:
+            after_s = min(after_s, plan.site_sleep_after_s)
+        return {"sleep": tier.value, "sleep_after_s": after_s}
 
     @property
     def url(self) -> str:

@@ -1,0 +1,38 @@
+"""Swap for tests and benchmarks on a machine that has none or too little: a file, gone afterwards."""
+
+import contextlib
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from hostel.agent.hibernation import read_memory
+
+MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def enough_swap(wanted_mb: int) -> Iterator[int]:
+    """While this lasts `wanted_mb` of swap are free; yields the MiB that had to be made for it."""
+    missing_mb = wanted_mb - read_memory()["SwapFree"] // MIB
+    if missing_mb <= 0:
+        yield 0
+        return
+    file = Path(f"/var/tmp/hostel-swap-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with file.open("xb") as opened:
+            os.fchmod(opened.fileno(), 0o600)
+            os.posix_fallocate(opened.fileno(), 0, missing_mb * MIB)
+        _run("mkswap", str(file))
+        _run("swapon", str(file))
+        try:
+            yield missing_mb
+        finally:
+            _run("swapoff", str(file))
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True, timeout=120, env={**os.environ, "PATH": "/usr/sbin:/sbin"})
