@@ -27,6 +27,7 @@ from hostel.wire.process import ProcessIdentity
 HOSTEL = Path(sys.executable).with_name("hostel")
 SITES = Path(__file__).with_name("sites")
 ANSWER = SITES / "answer.py"
+AT_PORT = SITES / "at_port.py"
 PREFIX = "hostel-live-"
 OWNER = "owner.json"  # below the root: which process made it
 UP_DEADLINE_S = 60.0

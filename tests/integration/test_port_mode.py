@@ -8,26 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from live import Platform, User
+from live import AT_PORT, Platform, User
 
 NAME = LABEL = "harbour"
-SERVER = """
-import http.server, json, os
-class Answer(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        body = json.dumps({"port": os.environ["PORT"], "peer": self.client_address[0],
-                           "for": self.headers["X-Forwarded-For"]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def log_message(self, *args):
-        pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 128
-Server(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +21,7 @@ def harbour(platform: Platform) -> User:
 
 @pytest.fixture(scope="module")
 def path(platform: Platform, harbour: User) -> Iterator[str]:
-    platform.hostel("shell", NAME, "--", "bash", "-c", "cat > tcp.py", stdin=SERVER)
+    platform.hostel("shell", NAME, "--", "bash", "-c", "cat > tcp.py", stdin=AT_PORT.read_text())
     made = platform.create(harbour, LABEL, "exec python3 tcp.py", listens_on="port")
     assert made.json()["webapp"]["state"] == "running", made.text
     yield f"websites/{LABEL}.{platform.domain}/"

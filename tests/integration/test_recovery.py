@@ -17,7 +17,7 @@ import pytest
 from test_deaths import kill_agent, until
 
 from hostel.wire.process import ProcessIdentity
-from live import Platform, User, answering, running, send_signal
+from live import AT_PORT, Platform, User, answering, running, send_signal
 
 FLAKY = "test -e ok && exec python3 answer.py; exit 1"
 
@@ -58,6 +58,18 @@ def test_i1_a_site_that_was_backing_off_comes_up_by_itself_after_the_agents_deat
     mortal.shell("gina", "touch ok")
     kill_agent(mortal)
     until(lambda: mortal.get("gina").status_code == 200)
+    mortal.delete(gina, "gina")
+
+
+def test_i1_a_site_at_a_port_is_adopted_and_its_next_run_has_another_port(mortal: Platform, gina: User) -> None:
+    mortal.hostel("shell", "gina", "--", "bash", "-c", "cat > at_port.py", stdin=AT_PORT.read_text())
+    mortal.create(gina, "gina", "exec python3 at_port.py", listens_on="port")
+    first, pid = mortal.get("gina").json()["port"], serving_pid(mortal, "gina")
+    kill_agent(mortal)
+    assert (mortal.get("gina").json()["port"], serving_pid(mortal, "gina")) == (first, pid)
+    with mortal.api(gina) as api:
+        assert api.post(f"websites/gina.{mortal.domain}/reload/").json() == {"status": "OK"}
+    assert mortal.get("gina").json()["port"] != first
     mortal.delete(gina, "gina")
 
 
