@@ -27,6 +27,7 @@ PANEL_PAGES = [
     "user/bob/files/home/bob/?rename=answer.py",
     "user/bob/files/home/bob/answer.py/",
     "user/bob/files/var/log/",
+    "user/bob/websites/exits-bob.hostel.localhost/logs/error/",
     "user/bob/account/",
     "user/bob/account/api_token/",
     "nonsense/",

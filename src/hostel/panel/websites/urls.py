@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from hostel.panel.websites import views
+from hostel.panel.websites import log_pages, views
 
 app_name = "websites"
 urlpatterns = [
     path("", views.show_all, name="list"),
+    path("<str:domain_name>/logs/<str:kind>/", log_pages.show, name="log"),
+    path("<str:domain_name>/logs/<str:kind>/more/", log_pages.more, name="log_more"),
 ]
