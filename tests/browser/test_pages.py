@@ -28,6 +28,8 @@ PANEL_PAGES = [
     "user/bob/files/home/bob/answer.py/",
     "user/bob/files/var/log/",
     "user/bob/websites/exits-bob.hostel.localhost/logs/error/",
+    "user/bob/websites/exits-bob.hostel.localhost/",
+    "user/bob/websites/exits-bob.hostel.localhost/delete/",
     "user/bob/account/",
     "user/bob/account/api_token/",
     "nonsense/",

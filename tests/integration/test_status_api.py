@@ -45,7 +45,7 @@ def test_a_website_that_works_shows_what_it_uses(platform: Platform, stella: Use
     assert platform.create(stella, LABEL, BUSY + answering()).json()["webapp"]["state"] == "running"
     first = status(api, platform)
     assert (first["state"], first["deploy"]["phase"], first["restarts"]) == ("running", "done", 0)
-    assert first["last_failure"] is None
+    assert (first["last_failure"], first["draining"]) == (None, None)
     assert datetime.now(UTC) - datetime.fromisoformat(first["since"]) < timedelta(seconds=30)
     assert first["in_flight"] == {"requests": 0, "websockets": 0, "held": 0}
     assert 1 << 20 < first["run"]["memory_bytes"] < first["run"]["memory_limit_bytes"]

@@ -14,12 +14,13 @@ import structlog
 
 from hostel.agent import cgroup
 from hostel.wire.errors import EdgeUnreachable
-from hostel.wire.report import InFlight, RunUsage, TenantUsage, TenantUsages, WebsiteStatus
+from hostel.wire.report import Draining, InFlight, RunUsage, TenantUsage, TenantUsages, WebsiteStatus
 from hostel.wire.website import RunId
 
 if TYPE_CHECKING:
     from hostel.agent.node import Node
     from hostel.agent.tenant import Tenant
+    from hostel.agent.website import Website
 
 log = structlog.get_logger()
 
@@ -83,10 +84,11 @@ class Meter:
         """Raises UnknownWebsite."""
         report = self._node.report(domain)
         website = self._node.websites[domain]
-        status = WebsiteStatus(report=report, last_failure=website.record.last_failure)
+        status = WebsiteStatus(report=report, last_failure=website.record.last_failure, starting=website.beginning)
         try:
             edge = await self._node.edge.status(domain)
             arrived = await self._node.edge.arrivals([domain])
+            status = replace(status, draining=await self._draining(website))
             in_flight = InFlight(requests=edge.requests, websockets=edge.websockets, held=edge.held)
         except EdgeUnreachable as error:
             log.warning("the edge does not say what is in flight", website=domain, error=str(error))
@@ -108,6 +110,12 @@ class Meter:
                 cpu_percent=cpu_percent(looks, now),
             ),
         )
+
+    async def _draining(self, website: "Website") -> Draining | None:
+        bound = [await self._node.edge.bound(run) for run in website.retiring]
+        if not bound:
+            return None
+        return Draining(requests=sum(run.plain for run in bound), websockets=sum(run.streaming for run in bound))
 
     async def _look_at_all(self) -> None:
         serving = {domain: site.serving for domain, site in self._node.websites.items() if site.serving is not None}

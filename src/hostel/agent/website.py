@@ -145,6 +145,7 @@ class Website:
         self._changed = asyncio.Event()  # plan again
         self._interrupted = asyncio.Event()
         self._outcome = asyncio.Condition()
+        self._beginning: RunId | None = None
         self._retiring: dict[RunId, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._unsaid: list[str] = []  # lines for the error log, which a run must take there
@@ -167,6 +168,16 @@ class Website:
     @property
     def serving(self) -> Sandbox | None:
         return self._serving
+
+    @property
+    def beginning(self) -> RunId | None:
+        """The run whose command was started and that does not accept yet."""
+        return self._beginning
+
+    @property
+    def retiring(self) -> tuple[RunId, ...]:
+        """Runs that get no new requests and have not ended."""
+        return tuple(self._retiring)
 
     @property
     def is_deleted(self) -> bool:
@@ -503,6 +514,7 @@ class Website:
             await self._parts.prepare(spec, self.tenant)
             began = time.monotonic()
             sandbox = await sandboxes.start(self._parts.launcher.website(spec, self.tenant), self.tenant)
+            self._beginning = sandbox.run
             try:
                 accepting = asyncio.create_task(self._until_accepting(sandbox, spec))
                 await self._unless_interrupted(asyncio.wait({accepting}, timeout=START_SLOT_S))
@@ -512,6 +524,8 @@ class Website:
                 accepting.cancel()
                 await sandboxes.stop(sandbox, grace_s=1.0)
                 raise
+            finally:
+                self._beginning = None
         took_s = time.monotonic() - began
         starts_s = (*self.record.starts_s, round(took_s, 3))[-_STARTS_KEPT:]
         self.record = replace(self.record, starts_s=starts_s)  # to disk with the run, at the switch

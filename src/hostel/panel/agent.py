@@ -63,10 +63,10 @@ def put_website(canonical_name: str, spec: WebsiteSpec, *, wait_s: int = WAIT_S)
     return parse(WebsiteReport, _ask("PUT", path, spec, deadline_s=wait_s + _MARGIN_S))
 
 
-def reload_website(canonical_name: str) -> WebsiteReport:
+def reload_website(canonical_name: str, *, wait_s: int = WAIT_S) -> WebsiteReport:
     """Returns like `put_website`. Raises WebsiteDisabled where there is nothing to reload."""
-    path = f"/websites/{canonical_name}/reload?wait_s={WAIT_S}"
-    return parse(WebsiteReport, _ask("POST", path, deadline_s=WAIT_S + _MARGIN_S))
+    path = f"/websites/{canonical_name}/reload?wait_s={wait_s}"
+    return parse(WebsiteReport, _ask("POST", path, deadline_s=wait_s + _MARGIN_S))
 
 
 def delete_website(tombstone: Tombstone) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hostel.wire.website import Failure, State, WebsiteReport
+from hostel.wire.website import Failure, RunId, State, WebsiteReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +74,14 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draining:
+    """What the edge has of one website at runs that get no new requests."""
+
+    requests: int
+    websockets: int  # and event streams
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PastFailure:
     at: str  # ISO 8601, UTC
     failure: Failure
@@ -88,6 +96,8 @@ class WebsiteStatus:
     requests_per_minute: float | None = None  # None: nothing runs, it has just begun, or the edge does not answer
     in_flight: InFlight | None = None  # None: the edge does not answer
     last_failure: PastFailure | None = None
+    starting: RunId | None = None  # its command was started, and it does not accept yet
+    draining: Draining | None = None  # None: no run is being drained, or the edge does not answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

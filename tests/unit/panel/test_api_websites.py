@@ -310,7 +310,7 @@ def test_a_website_deleted_while_its_reload_waits_is_not_put_back(owner, agent, 
     owner.create()
     one = owner.websites_url + owner.domain + "/"
 
-    def delete_meanwhile(name):
+    def delete_meanwhile(name, **_):
         Website.objects.get(canonical_name=name).remove()
         raise UnknownWebsite
 
@@ -337,7 +337,7 @@ def test_a_website_disabled_while_its_reload_waits_stays_disabled(owner, agent, 
     owner.create()
     one = owner.websites_url + owner.domain + "/"
 
-    def disable_meanwhile(name):
+    def disable_meanwhile(name, **_):
         Website.objects.get(canonical_name=name).change({"enabled": False})
         raise WebsiteDisabled
 

@@ -33,6 +33,11 @@ class InFlightShown(serializers.Serializer[Any]):
     held = serializers.IntegerField(help_text="Requests that wait for the website to start.")
 
 
+class DrainingShown(serializers.Serializer[Any]):
+    requests = serializers.IntegerField()
+    websockets = serializers.IntegerField(help_text="And event streams.")
+
+
 class PastFailureShown(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     reason = serializers.CharField(help_text=REASON_HELP)
@@ -60,6 +65,10 @@ class StatusShown(serializers.Serializer[Any]):
     stays_awake = InsomniaShown(
         allow_null=True, help_text="Why it does not hibernate although it should. `null`: nothing keeps it from that."
     )
+    draining = DrainingShown(
+        allow_null=True,
+        help_text="Of those in flight, what is at runs that get no new requests. `null`: there is no such run.",
+    )
     restarts = serializers.IntegerField(allow_null=True, help_text="Crashes in a row.")
     last_failure = PastFailureShown(allow_null=True, help_text="Also where it runs again. `null`: there was none.")
 
@@ -79,6 +88,7 @@ _RUNNING: dict[str, Any] = {
     "requests_per_minute": 118.0,
     "in_flight": {"requests": 2, "websockets": 14, "held": 0},
     "stays_awake": None,
+    "draining": None,
     "restarts": 0,
     "last_failure": {
         "at": "2026-11-20T08:00:00.123456Z",
@@ -120,6 +130,7 @@ def _shown(told: Told | None) -> dict[str, Any]:
         "requests_per_minute": told.requests_per_minute if told else None,
         "in_flight": asdict(told.in_flight) if told and told.in_flight else None,
         "stays_awake": _shown_insomnia(report.sleep_failure) if report and report.sleep_failure else None,
+        "draining": asdict(told.draining) if told and told.draining else None,
         "restarts": report.restarts if report else None,
         "last_failure": {"at": past.at, **shown_trouble(Trouble.of(past.failure))} if past else None,
     }

@@ -1,6 +1,7 @@
 """The deeds on a website: first the row, committed, then the agent. Each returns how the website is then.
 
-A lost message to the agent is made good by its pull, so none of these fails because the agent is away.
+A lost message to the agent is made good by its pull, so none of these fails because the agent is away. `wait_s` is how
+long a change may take until it is answered; it goes on then.
 """
 
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple
         raise
 
 
-def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
+def change(website: Website, wanted: Mapping[str, Any], *, wait_s: int = agent.WAIT_S) -> Condition:
     """Where nothing differs nothing is started, and the answer is how the website is.
 
     Raises DoesNotExist where the website was deleted before the change was done.
@@ -53,49 +54,51 @@ def change(website: Website, wanted: Mapping[str, Any]) -> Condition:
     if not website.change(wanted):
         return look_at(website)
     log.info("website changed", website=website.canonical_name, revision=website.revision)
-    return bring(website)
+    return bring(website, wait_s=wait_s)
 
 
-def change_environment(website: Website, changes: Mapping[str, Variable | None]) -> None:
+def change_environment(website: Website, changes: Mapping[str, Variable | None], *, wait_s: int = agent.WAIT_S) -> None:
     """Variables for the next run: what serves goes on with those it has. Raises InvalidVariable or DoesNotExist."""
     if website.change_environment(changes):
         names = ", ".join(sorted(changes))
         log.info("environment changed", website=website.canonical_name, revision=website.revision, names=names)
-        bring(website)
+        bring(website, wait_s=wait_s)
 
 
-def change_http_users(website: Website, changes: Mapping[str, str | None]) -> None:
+def change_http_users(website: Website, changes: Mapping[str, str | None], *, wait_s: int = agent.WAIT_S) -> None:
     """Who may visit from now on. Raises InvalidHttpUser or DoesNotExist."""
     website.change_http_users(changes)
     log.info("http users changed", website=website.canonical_name, revision=website.revision)
-    bring(website)
+    bring(website, wait_s=wait_s)
 
 
-def add_mapping(website: Website, *, url: str, path: str) -> StaticMapping:
+def add_mapping(website: Website, *, url: str, path: str, wait_s: int = agent.WAIT_S) -> StaticMapping:
     """A static mapping, in force when this returns. Raises InvalidMapping or DoesNotExist."""
     mapping = website.add_mapping(url=url, path=path)
     log.info("static mapping added", website=website.canonical_name, revision=website.revision)
-    bring(website)
+    bring(website, wait_s=wait_s)
     return mapping
 
 
-def change_mapping(website: Website, mapping: StaticMapping, wanted: Mapping[str, str]) -> None:
+def change_mapping(
+    website: Website, mapping: StaticMapping, wanted: Mapping[str, str], *, wait_s: int = agent.WAIT_S
+) -> None:
     """Raises DoesNotExist."""
     if website.change_mapping(mapping, wanted):
         log.info("static mapping changed", website=website.canonical_name, revision=website.revision)
-        bring(website)
+        bring(website, wait_s=wait_s)
 
 
-def remove_mapping(website: Website, mapping: StaticMapping) -> None:
+def remove_mapping(website: Website, mapping: StaticMapping, *, wait_s: int = agent.WAIT_S) -> None:
     website.remove_mapping(mapping)
     log.info("static mapping removed", website=website.canonical_name, revision=website.revision)
-    bring(website)
+    bring(website, wait_s=wait_s)
 
 
-def bring(website: Website) -> Condition:
+def bring(website: Website, *, wait_s: int = agent.WAIT_S) -> Condition:
     """Tell the agent of a change of the website, or of what belongs to it, which is committed. Raises DoesNotExist."""
     try:
-        return condition_of(website, _put(website))
+        return condition_of(website, _put(website, wait_s=wait_s))
     except (UnknownWebsite, StaleSpec) as error:  # the agent has seen its tombstone
         raise Website.DoesNotExist from error
     except (DomainTaken, DiskLimitReached):
@@ -113,7 +116,7 @@ def delete(website: Website) -> None:
         log.warning("agent not told of deletion", website=tombstone.name, code=error.code)
 
 
-def reload(website: Website) -> Condition:
+def reload(website: Website, *, wait_s: int = agent.WAIT_S) -> Condition:
     """Start the command anew. Raises the agent's error: unlike a change, a reload leaves nothing to catch up on.
 
     Raises DoesNotExist where the website was deleted before the new run served.
@@ -122,13 +125,13 @@ def reload(website: Website) -> Condition:
         raise WebsiteDisabled
     website.note_reload()
     try:
-        report = agent.reload_website(website.canonical_name)
+        report = agent.reload_website(website.canonical_name, wait_s=wait_s)
     except (UnknownWebsite, WebsiteDisabled):
         # Deleted or disabled meanwhile; or created or enabled while the agent was away, which has not pulled it yet.
         website.refresh_from_db()
         if not website.enabled:
             raise
-        report = _put(website)
+        report = _put(website, wait_s=wait_s)
     return condition_of(website, report)
 
 
@@ -159,14 +162,14 @@ def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Con
     return [(website, condition_of(website, reports.get(website.canonical_name))) for website in websites]
 
 
-def _put(website: Website) -> WebsiteReport:
+def _put(website: Website, *, wait_s: int) -> WebsiteReport:
     """Tell the agent; where it has never heard of the owner (it was away then), tell it that first."""
     spec = website.current_spec()
     try:
-        return agent.put_website(website.canonical_name, spec)
+        return agent.put_website(website.canonical_name, spec, wait_s=wait_s)
     except UnknownTenant:
         agent.put_tenant(website.owner.current_spec())
-        return agent.put_website(website.canonical_name, spec)
+        return agent.put_website(website.canonical_name, spec, wait_s=wait_s)
 
 
 def _note(website: Website, error: HostelError) -> Condition:

@@ -1,0 +1,73 @@
+"""Forms of the pages of a website. What is accepted is what the API accepts: its shapes check what was entered."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+from rest_framework import serializers
+
+from hostel.panel.api.shapes_webapp import WebappRequest
+from hostel.panel.websites.models import Website
+
+
+class ShapedForm(forms.Form):
+    """A form that asks for what a serializer takes. `wanted` is what that made of it, once the form is valid."""
+
+    shape: ClassVar[type[serializers.Serializer[Any]]]
+
+    def __init__(self, *args: Any, context: Mapping[str, Any], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._context = dict(context)
+        self.wanted: dict[str, Any] = {}
+
+    def sent(self) -> dict[str, Any]:
+        """What the serializer is given."""
+        return {name: self.cleaned_data[name] for name in self.fields}
+
+    def clean(self) -> dict[str, Any]:
+        serializer = self.shape(data=self.sent(), context=self._context, partial=True)
+        if serializer.is_valid():
+            self.wanted = dict(serializer.validated_data)
+        for name, errors in serializer.errors.items():
+            self.add_error(name if name in self.fields else None, [str(error) for error in errors])
+        return self.cleaned_data
+
+
+def text(*, label: str, hint: str = "", **attributes: Any) -> forms.CharField:
+    """One line, which the shape checks."""
+    widget = forms.TextInput({"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false", **attributes})
+    return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=widget)
+
+
+class CommandForm(ShapedForm):
+    shape = WebappRequest
+
+    command = forms.CharField(
+        label="Command",
+        required=False,
+        strip=False,
+        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}),
+        help_text="Run by bash in your home; it must listen on the unix socket $DOMAIN_SOCKET. Saving starts it beside "
+        "what runs, and switches visitors over once it listens.",
+    )
+
+    def clean_command(self) -> str:
+        """Without the line break that comes along when a line is copied."""
+        command: str = self.cleaned_data["command"]
+        return command.removesuffix("\r\n").removesuffix("\n")
+
+
+class DeletionForm(forms.Form):
+    """Deleted is what was typed."""
+
+    domain_name = text(label="Type the website's domain to delete it")
+
+    def __init__(self, *args: Any, website: Website, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._website = website
+
+    def clean_domain_name(self) -> str:
+        typed: str = self.cleaned_data["domain_name"].strip()
+        if typed.lower() not in (self._website.domain_name.lower(), self._website.canonical_name):
+            raise forms.ValidationError(f"That is not {self._website.domain_name}.")
+        return typed

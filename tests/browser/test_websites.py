@@ -1,0 +1,103 @@
+"""The pages of websites in a real browser: what is done there is done, and what is under way is seen."""
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import StorageState, expect
+
+from chromium import OpenWindow, Window
+from live import Platform, User, answering
+
+pytestmark = pytest.mark.browser
+
+LABEL = "pages-bob"
+DEADLINE_S = 30
+
+
+@pytest.fixture(scope="module")
+def website(platform: Platform, bob: User) -> Iterator[str]:
+    """Its domain; tests leave it running."""
+    assert platform.create(bob, LABEL, answering("first")).json()["webapp"]["state"] == "running"
+    yield f"{LABEL}.{platform.domain}"
+    with platform.api(bob) as api:
+        api.delete(f"websites/{LABEL}.{platform.domain}/")
+
+
+@pytest.fixture
+def at_website(platform: Platform, website: str, bobs_cookies: StorageState, open_window: OpenWindow) -> Window:
+    """Its page."""
+    window = open_window(storage_state=bobs_cookies)
+    window.page.goto(f"{platform.panel_url}user/bob/websites/")
+    window.page.get_by_role("link", name=website).click()
+    expect(window.page.get_by_role("heading", level=1)).to_have_text(website)
+    return window
+
+
+@contextlib.contextmanager
+def slow_request(platform: Platform) -> Iterator[None]:
+    """One that the website is busy with, for as long as this lasts."""
+    with (
+        socket.create_connection(("127.0.0.1", platform.https_port)) as plain,
+        ssl.SSLContext.wrap_socket(platform.tls(), plain, server_hostname=f"{LABEL}.{platform.domain}") as visitor,
+    ):
+        visitor.sendall(f"GET /slow?s=600 HTTP/1.1\r\nHost: {LABEL}.{platform.domain}\r\n\r\n".encode())
+        deadline = time.monotonic() + DEADLINE_S
+        while platform.edge_status(LABEL)["requests"] < 1:
+            assert time.monotonic() < deadline, "the request did not arrive"
+            time.sleep(0.02)
+        yield
+
+
+def test_a_reload_is_seen_until_the_old_run_has_ended(platform: Platform, at_website: Window) -> None:
+    page = at_website.page
+    before = platform.get(LABEL).json()["run"]
+    with slow_request(platform):
+        page.get_by_role("button", name="Reload", exact=True).click()
+        expect(page.get_by_text("The old run ends: draining 1 request")).to_be_visible()
+        assert platform.get(LABEL).json()["run"] != before
+    expect(page.get_by_label("The last change")).to_have_count(0, timeout=DEADLINE_S * 1000)
+    expect(page.locator(".state")).to_have_text("running")
+    assert at_website.complaints() == []
+    assert at_website.foreign_requests(platform.panel_url) == []
+
+
+def test_a_command_that_fails_is_explained_and_what_ran_goes_on(platform: Platform, at_website: Window) -> None:
+    page = at_website.page
+    page.get_by_label("Command").fill("echo '<b>no such thing</b>' >&2; exit 7")
+    page.get_by_role("button", name="Save and reload").click()
+    expect(page.locator(".notice.bad")).to_contain_text("what ran before goes on", timeout=DEADLINE_S * 1000)
+    expect(page.locator(".notice.bad")).to_contain_text("exit code 7")
+    expect(page.get_by_text("<b>no such thing</b>", exact=True)).to_be_visible()
+    assert platform.get(LABEL).json()["word"] == "first"
+    page.get_by_label("Command").fill(answering("second"))
+    page.get_by_role("button", name="Save and reload").click()
+    expect(page.get_by_text("what ran before goes on")).to_have_count(0, timeout=DEADLINE_S * 1000)
+    expect(page.get_by_label("The last change")).to_have_count(0, timeout=DEADLINE_S * 1000)
+    assert platform.get(LABEL).json()["word"] == "second"
+
+
+def test_all_of_it_works_without_javascript(
+    platform: Platform, bob: User, bobs_cookies: StorageState, open_window: OpenWindow
+) -> None:
+    name = f"plain-bob.{platform.domain}"
+    platform.create(bob, "plain-bob", answering())
+    page = open_window(storage_state=bobs_cookies, java_script_enabled=False).page
+    page.goto(f"{platform.panel_url}user/bob/websites/{name}/")
+    page.get_by_role("button", name="Disable").click()
+    expect(page.get_by_role("status")).to_contain_text("Disabled")
+    assert platform.get("plain-bob").status_code == 503
+    page.get_by_role("button", name="Enable").click()
+    expect(page.locator(".state")).to_have_text("running", timeout=DEADLINE_S * 1000)
+    page.get_by_role("link", name="Delete…").click()
+    page.get_by_label("Type the website's domain").fill("something else")
+    page.get_by_role("button", name=f"Delete {name}").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"That is not {name}.")
+    page.get_by_label("Type the website's domain").fill(name)
+    page.get_by_role("button", name=f"Delete {name}").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{name} was deleted")
+    expect(page.get_by_role("link", name=name)).to_have_count(0)
+    assert platform.get("plain-bob").status_code == 404
