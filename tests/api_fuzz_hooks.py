@@ -47,6 +47,8 @@ def flatmap_body(context, body):
     changes = {}
     if "domain_name" in body:
         changes["domain_name"] = _often([*OWN, OTHERS[1]], body["domain_name"])
+    if "command" in body:
+        changes["command"] = _often(COMMANDS, body["command"])
     webapp = body.get("webapp")
     if isinstance(webapp, dict) and "command" in webapp:
         changes["webapp"] = _often(COMMANDS, webapp["command"]).map(lambda command: {**webapp, "command": command})

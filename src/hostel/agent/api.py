@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from hostel.agent import certificate_desk
 from hostel.agent.doctor import check_machine
-from hostel.agent.doors import DoorRequest
+from hostel.agent.doors import DoorRequest, Doors
 from hostel.agent.node import Node
 from hostel.agent.usage import read_usage
 from hostel.wire.certificate import CertificateOrder, CertificateUpload
@@ -56,22 +56,15 @@ def panel_app(node: Node) -> Starlette:
     async def reload(request: Request) -> Response:
         return _answer(await node.reload(request.path_params["domain"], wait_s=_wait_s(request)))
 
-    async def door(request: Request) -> Response:
-        return _Relayed(node, request, request.url.path.rpartition("/")[2])
-
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
-        Route("/tenants/{name}/files", door, methods=["GET", "PUT", "DELETE"]),
-        Route("/tenants/{name}/directory", door, methods=["POST"]),
-        Route("/tenants/{name}/move", door, methods=["POST"]),
-        Route("/tenants/{name}/tree", door, methods=["GET"]),
-        Route("/tenants/{name}/log", door, methods=["GET"]),
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
         *_domain_routes(node),
         *_error_routes(node),
+        *_home_routes(node),
         *_report_routes(node),
     )
 
@@ -79,9 +72,10 @@ def panel_app(node: Node) -> Starlette:
 class _Relayed(Response):
     """What the door of a tenant answers, piece by piece; whatever it holds is let go when the answer has ended."""
 
-    def __init__(self, node: Node, request: Request, target: str) -> None:
+    def __init__(self, node: Node, doors: Doors, request: Request, target: str) -> None:
         super().__init__()
         self._node = node
+        self._doors = doors
         self._tenant = request.path_params["name"]
         length = request.headers.get("content-length", "0")
         has_body = request.method == "PUT"
@@ -101,7 +95,7 @@ class _Relayed(Response):
         adds = self._asked.method == "PUT" or self._asked.target == "directory"
         if adds:
             self._node.disk.check(tenant.name, tenant.record.limits.disk_bytes)
-        async with self._node.doors.ask(tenant, self._asked) as answer:
+        async with self._doors.ask(tenant, self._asked) as answer:
             if adds or self._asked.method == "DELETE":
                 self._node.disk.measure_soon(tenant.name)
             used = self._node.disk.find(tenant.name)
@@ -209,6 +203,28 @@ def _domain_routes(node: Node) -> list[Route]:
     return [
         Route("/proof", proof, methods=["POST"]),
         Route("/certificates/{domain}", certificate, methods=["GET", "PUT", "POST", "DELETE"]),
+    ]
+
+
+def _home_routes(node: Node) -> list[Route]:
+    """What reaches into a home, all of it through a sandbox of the tenant's."""
+
+    def relayed(doors: Doors, target: str) -> Callable[[Request], Awaitable[Response]]:
+        async def relay(request: Request) -> Response:
+            return _Relayed(node, doors, request, target)
+
+        return relay
+
+    return [
+        Route("/tenants/{name}/files", relayed(node.doors, "files"), methods=["GET", "PUT", "DELETE"]),
+        Route("/tenants/{name}/directory", relayed(node.doors, "directory"), methods=["POST"]),
+        Route("/tenants/{name}/move", relayed(node.doors, "move"), methods=["POST"]),
+        Route("/tenants/{name}/tree", relayed(node.doors, "tree"), methods=["GET"]),
+        Route("/tenants/{name}/log", relayed(node.doors, "log"), methods=["GET"]),
+        Route("/tenants/{name}/surroundings", relayed(node.workshops, "surroundings"), methods=["GET"]),
+        Route("/tenants/{name}/project", relayed(node.workshops, "project"), methods=["GET"]),
+        Route("/tenants/{name}/facts", relayed(node.workshops, "facts"), methods=["PUT"]),
+        Route("/tenants/{name}/build", relayed(node.workshops, "build"), methods=["GET", "PUT"]),
     ]
 
 

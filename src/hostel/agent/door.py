@@ -231,9 +231,9 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, handler: "type[Handler]") -> None:
         self.last_used = time.monotonic()
-        super().__init__(path, Handler)
+        super().__init__(path, handler)
 
     def used(self) -> None:
         self.last_used = time.monotonic()
@@ -408,13 +408,17 @@ def _describe(error: OSError, path: str) -> "tuple[int, dict[str, str]]":
     return 400, {"code": "file_refused", "message": f"{path}: {os.strerror(error.errno or 0)}"}
 
 
-def main() -> None:
-    os.umask(0o022)
-    Handler.home = sys.argv[2]
-    server = Server(sys.argv[1])
+def serve(server: Server) -> None:
+    """Until nobody has asked for IDLE_S."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while (idle_s := time.monotonic() - server.last_used) < IDLE_S:
         time.sleep(IDLE_S - idle_s + 0.1)
+
+
+def main() -> None:
+    os.umask(0o022)
+    Handler.home = sys.argv[2]
+    serve(Server(sys.argv[1], Handler))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The way to a tenant's files: one small sandbox a tenant, in which `door.py` does as the tenant what is asked for.
 
+And in the same way to what a command would start, and to virtualenvs: one with more room, for `workshop.py`.
+
 Started when somebody asks, gone a minute after. What comes back is the tenant's to choose: status, length and kind are
 checked here, and everything has a deadline.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -16,8 +18,7 @@ import structlog
 from hostel.agent import sockets
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
-from hostel.agent.launch import Launcher
-from hostel.agent.sandbox import Sandbox, Sandboxes
+from hostel.agent.sandbox import RunSpec, Sandbox, Sandboxes
 from hostel.agent.tenant import Tenant
 from hostel.wire.errors import AccountSuspended, FilesUnreachable, UnknownTenant
 
@@ -39,7 +40,7 @@ class DoorRequest:
     """`body` has exactly `length` bytes."""
 
     method: str
-    target: str  # as `door.py` has them
+    target: str  # as the program behind the door calls it
     path: str  # percent-encoded: passed on as it is
     query: Mapping[str, str] = field(default_factory=dict)
     body: AsyncIterator[bytes] | None = None
@@ -55,11 +56,11 @@ class DoorAnswer:
 
 
 class Doors:
-    """The open doors of one installation."""
+    """The open doors of one installation; `describe` says what one is started with."""
 
-    def __init__(self, launcher: Launcher, sandboxes: Sandboxes, gates: Gates) -> None:
+    def __init__(self, describe: Callable[[Tenant], RunSpec], sandboxes: Sandboxes, gates: Gates) -> None:
         self._gates = gates
-        self._launcher = launcher
+        self._describe = describe
         self._sandboxes = sandboxes
         self._open: dict[str, Sandbox] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -116,7 +117,7 @@ class Doors:
                 return found
             await tenant.ensure()
             await self._gates.require(tenant.socket_directory)
-            sandbox = await self._sandboxes.start(self._launcher.door(tenant), tenant)
+            sandbox = await self._sandboxes.start(self._describe(tenant), tenant)
             self._open[tenant.name] = sandbox
             task = asyncio.create_task(self._clear_after(sandbox), name=f"door {tenant.name}")
             self._tasks.add(task)

@@ -18,6 +18,7 @@ HOST_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 KEEPER = "/usr/local/libexec/keeper.py"
 DOOR = "/usr/local/libexec/door.py"
+WORKSHOP = "/usr/local/libexec/workshop.py"
 HOSTNAME = "hostel"
 # Copied from the host where it has them: no secrets, and programs fail in odd ways without.
 _FROM_HOST = ("alternatives", "bash_completion.d", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "magic",
@@ -103,7 +104,7 @@ def _build_usr_local(new: Path, interpreters: Sequence[Interpreter]) -> None:
     (binaries / "virtualenvwrapper.sh").symlink_to("/usr/share/virtualenvwrapper/virtualenvwrapper.sh")
     for name in ("pip", "pip3"):
         _write(binaries / name, _PIP, 0o755)
-    for own in (KEEPER, DOOR):
+    for own in (KEEPER, DOOR, WORKSHOP):
         shutil.copyfile(Path(__file__).with_name(os.path.basename(own)), new / "libexec" / os.path.basename(own))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hostel
-from hostel.agent.image import CA_BUNDLE, DOOR, KEEPER, Image, account_mounts
+from hostel.agent.image import CA_BUNDLE, DOOR, KEEPER, WORKSHOP, Image, account_mounts
 from hostel.agent.oci import Mount
 from hostel.agent.ports import Ports
 from hostel.agent.sandbox import Kind, RunSpec
@@ -21,6 +21,7 @@ from hostel.wire.streams import Streams
 from hostel.wire.website import MIB, Limits, Listens, RunId, WebsiteSpec
 
 DOOR_LIMITS = Limits(memory_bytes=128 * MIB, pids=32, cpu=1.0)
+WORKSHOP_LIMITS = Limits(memory_bytes=512 * MIB, pids=128, cpu=1.0)
 _INSIDE = Paths(Path("/"))  # where the panel finds things in its sandbox
 
 
@@ -98,6 +99,14 @@ class Launcher:
 
     def door(self, tenant: Tenant) -> RunSpec:
         """What does to files what the files API asks for, as the tenant."""
+        return self._asked(tenant, DOOR, DOOR_LIMITS)
+
+    def workshop(self, tenant: Tenant) -> RunSpec:
+        """What tries commands and makes virtualenvs, as the tenant."""
+        return self._asked(tenant, WORKSHOP, WORKSHOP_LIMITS)
+
+    def _asked(self, tenant: Tenant, program: str, limits: Limits) -> RunSpec:
+        """One of the platform's own programs that answers at a socket."""
         run = new_run()
         directory = "/var/sockets/door"
         socket_directory = str(tenant.socket_directory / run)
@@ -106,9 +115,9 @@ class Launcher:
             run=run,
             kind=Kind.DOOR,
             tenant=tenant.name,
-            argv=("/usr/bin/python3", "-I", DOOR, f"{directory}/{SOCKET_NAME}", home),
+            argv=("/usr/bin/python3", "-I", program, f"{directory}/{SOCKET_NAME}", home),
             environment=self._environment(tenant, is_panel=False),
-            limits=DOOR_LIMITS,
+            limits=limits,
             mounts=(
                 *self._mounts(tenant, is_panel=False),
                 Mount(source=socket_directory, to=directory, writable=True, executable=False),

@@ -119,7 +119,8 @@ class Node:
         )
         self.disk = Disk(paths.homes)
         self.commands = Commands(parts.launcher, parts.sandboxes, parts.gates, self.disk)
-        self.doors = Doors(parts.launcher, parts.sandboxes, parts.gates)
+        self.doors = Doors(parts.launcher.door, parts.sandboxes, parts.gates)
+        self.workshops = Doors(parts.launcher.workshop, parts.sandboxes, parts.gates)
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
         self._surges: dict[RunId, Limits] = {}
@@ -205,6 +206,7 @@ class Node:
         await asyncio.to_thread(cgroup.terminate, runs, grace_s=_SUSPENSION_GRACE_S)
         await self.commands.discard_all(tenant)
         await self.doors.close(tenant)
+        await self.workshops.close(tenant)
         log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
@@ -222,6 +224,7 @@ class Node:
             await asyncio.gather(*(website.retired() for website in websites))
             await self.commands.discard_all(tenant)
             await self.doors.close(tenant)
+            await self.workshops.close(tenant)
             await asyncio.to_thread(tenant.release)
             failpoint.reach("node.delete_tenant.released")
             self._back_up(tenant)

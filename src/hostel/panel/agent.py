@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,6 +22,7 @@ from hostel.wire.errors import (
     AgentUnreachable,
     FilesUnreachable,
     HostelError,
+    MalformedMessage,
     NoSuchFile,
     UnknownErrorId,
     UnknownWebsite,
@@ -37,6 +38,9 @@ from hostel.wire.report import (
     WebsiteStatus,
 )
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
+from hostel.wire.workshop import Answer, Build, BuildOrder, Project, Question, Surroundings
+
+T = TypeVar("T")
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
 _MARGIN_S = 10.0  # above WAIT_S, for the answer to arrive
@@ -175,6 +179,44 @@ def list_tree(tenant: str, path: str) -> list[str]:
     if not isinstance(found, list):
         raise FilesUnreachable
     return [printable(path) for path in found]
+
+
+def look_around(tenant: str) -> Surroundings:
+    """The virtualenvs of a home, and the interpreters for new ones. Raises FilesUnreachable."""
+    return _of_workshop(Surroundings, "GET", tenant, "surroundings", f"/home/{tenant}")
+
+
+def look_at_project(tenant: str, directory: str) -> Project:
+    """Raises NoSuchFile or FilesUnreachable."""
+    return _of_workshop(Project, "GET", tenant, "project", directory)
+
+
+def ask_facts(tenant: str, directory: str, question: Question) -> Answer:
+    """What a command would start; imports what it names, which takes a while. Raises FilesUnreachable."""
+    return _of_workshop(Answer, "PUT", tenant, "facts", directory, question)
+
+
+def begin_build(tenant: str, order: BuildOrder) -> Build:
+    """Raises FileRefused where something would be overwritten or another build goes on, DiskLimitReached."""
+    return _of_workshop(Build, "PUT", tenant, "build", f"/home/{tenant}", order)
+
+
+def look_at_build(tenant: str) -> Build:
+    return _of_workshop(Build, "GET", tenant, "build", f"/home/{tenant}")
+
+
+def _of_workshop(kind: type[T], method: str, tenant: str, target: str, path: str, message: object = None) -> T:
+    """Raises FilesUnreachable also where the tenant's own process has answered something else."""
+    body = None if message is None else json.dumps(to_jsonable(message)).encode()
+    content = None if body is None else iter([body])
+    with contextlib.closing(
+        _stream(method, f"/tenants/{tenant}/{target}", _at(path), content=content, length=len(body or b""))
+    ) as response:
+        found = read_json(response)
+    try:
+        return parse(kind, found)
+    except MalformedMessage as error:
+        raise FilesUnreachable from error
 
 
 def read_log(tenant: str, path: str, *, lines: int) -> "LogLines":

@@ -3,7 +3,18 @@
 from django.urls import include, path
 
 from hostel.panel.accounts import views as accounts
-from hostel.panel.api import certificates, domains, environment, files, http_users, logs, static_files, status, tokens
+from hostel.panel.api import (
+    certificates,
+    command_check,
+    domains,
+    environment,
+    files,
+    http_users,
+    logs,
+    static_files,
+    status,
+    tokens,
+)
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
 from hostel.panel.websites import views as websites
@@ -26,6 +37,7 @@ urlpatterns = [
     path("user/<str:username>/account/api_token/revoke_token/", accounts.revoke_token, name="revoke_token"),
     path("why/<str:error_id>/", why, name="why"),
     path(_WEBSITES, api.Websites.as_view(), name="websites"),
+    path(_WEBSITES + "check/", command_check.CommandChecks.as_view(), name="command_check"),
     path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),
     path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),
     path(_FILES + "path/<path:path>/", files.FilePath.as_view(), name="files"),
