@@ -114,6 +114,8 @@ def test_a_frozen_website_goes_on_as_it_was_and_monitors_leave_it_alone(
         told = client.get(platform.url(site.label), headers=MONITOR)
     assert (told.status_code, told.headers["hostel-state"]) == (200, "asleep")
     assert site.state == "asleep"
+    checks = json.loads(platform.hostel("doctor", "--json", check=False).stdout)
+    assert [check["status"] for check in checks if check["name"] == "sleep"] == ["ok"]
     assert platform.shell("nora", "echo a console is not frozen") == "a console is not frozen\n"
     assert site.get() == site.first, "the same process, and all it knew"
     assert site.status()["stays_awake"] is None

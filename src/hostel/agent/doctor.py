@@ -13,8 +13,9 @@ from hostel.agent import network
 from hostel.agent.certificates import SITES
 from hostel.agent.disk import QUOTA_OPTIONS, find_mount
 from hostel.agent.records import find_unreadable
+from hostel.wire.errors import Reason
 from hostel.wire.report import AgentCheck
-from hostel.wire.website import State
+from hostel.wire.website import Sleep, State
 
 if TYPE_CHECKING:
     from hostel.agent.node import Node
@@ -34,6 +35,7 @@ async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
         _quotas,
         _panel_disk,
         _certificates,
+        _sleep,
     )
     gates = tuple(result.as_check() for result in await node.gates.try_all())
     looked_at = [await asyncio.to_thread(check, node) for check in checks]
@@ -159,6 +161,42 @@ def _certificates(node: "Node") -> AgentCheck:
         hint="owners see why in GET domains/<domain>/ssl/; of the sites domain the agent's log says it",
         is_grave=node.config.sites.domain in late,
     )
+
+
+def _sleep(node: "Node") -> AgentCheck:
+    """Whether websites that shall hibernate can."""
+    wanting = [site for _, site in sorted(node.websites.items()) if site.spec.sleep is Sleep.HIBERNATE]
+    node.hibernation.look()
+    awake = [site.domain for site in wanting if site.report().sleep_failure is not None]
+    frozen = sum(site.is_frozen for site in wanting)
+    is_planned = node.config.limits.site_sleep is Sleep.HIBERNATE
+    obstacle = node.hibernation.obstacle if wanting or is_planned else None
+    if obstacle is None and not awake:
+        told = f"{len(wanting)} websites may hibernate, {frozen} do" if wanting else "no website hibernates"
+        return AgentCheck(name="sleep", ok=True, message=told)
+    named = f"; awake: {', '.join(awake[:_NAMED_MOST])}{' ...' if len(awake) > _NAMED_MOST else ''}" if awake else ""
+    why = obstacle.detail if obstacle else "some websites cannot be frozen, as their status says."
+    return AgentCheck(
+        name="sleep",
+        ok=False,
+        is_grave=False,
+        message=f"of {len(wanting)} websites that may hibernate {len(awake)} cannot: {_first_sentence(why)}{named}",
+        hint=_HOW_TO_SLEEP[obstacle.reason if obstacle else Reason.CANNOT_FREEZE],
+    )
+
+
+def _first_sentence(text: str) -> str:
+    return text.split(". ", maxsplit=1)[0].rstrip(".")
+
+
+_HOW_TO_SLEEP = {
+    Reason.NO_SWAP: "make swap: compressed in memory (`apt install zram-tools`, PERCENT=100 in /etc/default/zramswap, "
+    "vm.page-cluster=0), or a file (`fallocate -l 16G /swapfile && chmod 600 /swapfile && mkswap /swapfile && "
+    "swapon /swapfile`, and a line in /etc/fstab). A sleeping Django website takes 30 to 60 MiB of it. Let "
+    "vm.swappiness be more than 0",
+    Reason.CANNOT_FREEZE: "hibernation needs cgroups of version 2 and Linux 5.19, or version 1 with the controllers "
+    "freezer and memory; `sleep: stop` needs neither",
+}
 
 
 def _records(node: "Node") -> Iterator[AgentCheck]:

@@ -24,21 +24,30 @@ MEMORY_S = 3.0  # the average is over about as long
 
 
 class Fairness:
-    """`serve` is its task."""
+    """`serve` is its task. While all tenants, whose cgroups lie below `root`, use little, nobody is looked at."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str = "") -> None:
+        self._root = root
+        self._together = (0.0, float("-inf"))  # when, and the cpu_s of all of them then
         self._looked_at: dict[str, tuple[float, float]] = {}  # when, and the cpu_s of then
         self._cores: dict[str, float] = {}  # moving averages
         self._heavy: set[str] = set()
 
     async def serve(self, tenants: Callable[[], Sequence[Tenant]]) -> None:
         while True:
-            self._forget_all_but({tenant.cgroup for tenant in tenants()})
-            for tenant in tenants():
-                if tenant.is_ready:
-                    self.look_at(tenant.cgroup, cgroup.read_cpu_s(tenant.cgroup), time.monotonic())
-                    await asyncio.sleep(0)
+            if self._is_worth_a_look(cgroup.read_cpu_s(self._root), time.monotonic()):
+                self._forget_all_but({tenant.cgroup for tenant in tenants()})
+                for tenant in tenants():
+                    if tenant.is_ready:
+                        self.look_at(tenant.cgroup, cgroup.read_cpu_s(tenant.cgroup), time.monotonic())
+                        await asyncio.sleep(0)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _is_worth_a_look(self, cpu_s: float, now: float) -> bool:
+        """Whether somebody may have become heavy, or light again."""
+        before_at, before_s = self._together
+        self._together = now, cpu_s
+        return bool(self._heavy) or cpu_s - before_s > LIGHT_CORES * (now - before_at)
 
     def look_at(self, path: str, cpu_s: float, now: float) -> bool:
         """Take in what the tenant with this cgroup has used so far. Returns whether it is heavy."""

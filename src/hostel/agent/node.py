@@ -43,6 +43,7 @@ from hostel.agent.renewal import Renewal
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
 from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
+from hostel.agent.turns import Turns
 from hostel.agent.usage import Meter
 from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
@@ -90,9 +91,8 @@ LIMIT_CEILING = 1 << 50
 CONNECTIONS_CEILING = 60_000  # a tenant has one address
 TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
-_NOTE_LIMITS_EVERY_S = 5.0
 _SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
-WATCH_PROCESSES_S = 5.0
+TEND_EVERY_S, TENDED_MOST = 5.0, 100
 
 
 class Node:
@@ -402,14 +402,31 @@ class Node:
             raise UnknownTenant(f"There is no user {name!r}; `hostel user list` shows who there is.")
         return await self.commands.prepare(tenant, request)
 
-    async def watch_processes(self) -> None:
-        """Renew websites that choke on their own ended processes, for ever."""
+    @property
+    def awake(self) -> dict[str, Sandbox]:
+        """The runs that serve and are not frozen, by domain."""
+        sites = self.websites.items()
+        return {domain: site.serving for domain, site in sites if site.serving is not None and not site.is_frozen}
+
+    async def tend_runs(self) -> None:
+        """Renew websites that choke on their own ended processes, and let their error logs say what the kernel did to
+        them at a limit, for ever.
+        """
+        turns = Turns(TENDED_MOST)
         while True:
-            for website in list(self.websites.values()):
-                website.renew_if_clogged()
-            await asyncio.sleep(WATCH_PROCESSES_S)
+            awake = self.awake
+            for domain in turns.take(awake):
+                if domain in self.websites:
+                    self.websites[domain].renew_if_clogged()
+                awake[domain].note_limits()
+                await asyncio.sleep(0)
+            await asyncio.sleep(TEND_EVERY_S)
 
     # -- gates
+
+    @property
+    def hibernation(self) -> Hibernation:
+        return self._parts.hibernation
 
     @property
     def gates(self) -> Gates:
@@ -457,15 +474,6 @@ class Node:
     async def _apply_website(self, spec: WebsiteSpec) -> None:
         with contextlib.suppress(StaleSpec):
             await self.put_website(canonical_domain(spec.domain_name), spec, wait_s=0, is_asked_for=False)
-
-    async def note_limits(self) -> None:
-        """Let the error logs of websites that run say what the kernel did to them at a limit, from now on."""
-        while True:
-            for website in list(self.websites.values()):
-                if website.serving is not None:
-                    website.serving.note_limits()
-                    await asyncio.sleep(0)
-            await asyncio.sleep(_NOTE_LIMITS_EVERY_S)
 
     def retry_limits(self) -> None:
         for tenant in self.tenants.values():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from hostel.agent import cgroup
+from hostel.agent.turns import Turns
 from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.report import Draining, InFlight, RunUsage, TenantUsage, TenantUsages, WebsiteStatus
 from hostel.wire.website import RunId
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 5.0
+LOOKS_MOST = 100  # each time: of 1,000 websites that are awake each is looked at every 50 seconds
+_LOOKS_LEAST = 2  # are kept, however old: what is asked for lies between them
 _MINUTE_S = 60.0
 _SHORTEST_S = 1.0  # between two looks that a rate is made of
 
@@ -69,15 +72,16 @@ class Look:
 
 
 class Meter:
-    """Looks at what runs, every few seconds; `serve` is its task."""
+    """Looks at what is awake, every few seconds and at so many at a time; `serve` is its task."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._looks: dict[str, deque[Look]] = {}
+        self._turns = Turns(LOOKS_MOST)
 
     async def serve(self) -> None:
         while True:
-            await self._look_at_all()
+            await self._look_at_some()
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def status(self, domain: str) -> WebsiteStatus:
@@ -117,10 +121,11 @@ class Meter:
             return None
         return Draining(requests=sum(run.plain for run in bound), websockets=sum(run.streaming for run in bound))
 
-    async def _look_at_all(self) -> None:
-        serving = {domain: site.serving for domain, site in self._node.websites.items() if site.serving is not None}
-        for domain in self._looks.keys() - serving.keys():
+    async def _look_at_some(self) -> None:
+        awake = self._node.awake
+        for domain in self._looks.keys() - awake.keys():
             del self._looks[domain]
+        serving = {domain: awake[domain] for domain in self._turns.take(awake)}
         if not serving:
             return
         try:
@@ -132,7 +137,7 @@ class Meter:
         for (domain, sandbox), seconds in zip(serving.items(), cpu_s, strict=True):
             looks = self._looks.setdefault(domain, deque())
             looks.append(Look(now, sandbox.run, seconds, arrived.get(domain, 0)))
-            while looks[0].at_s < now - _MINUTE_S:
+            while len(looks) > _LOOKS_LEAST and looks[0].at_s < now - _MINUTE_S:
                 looks.popleft()
 
 

@@ -42,3 +42,13 @@ def test_a_counter_that_began_anew_is_no_use() -> None:
     fairness.look_at(PATH, 500.0, 0.0)
     assert not fairness.look_at(PATH, 3.0, 1.0)
     assert not fairness.look_at(PATH, 3.0, 2.0)
+
+
+def test_nobody_is_looked_at_while_all_together_use_little() -> None:
+    fairness = Fairness()
+    assert fairness._is_worth_a_look(500.0, 1_000.0), "nothing is known yet"
+    assert not fairness._is_worth_a_look(500.1, 1_001.0)
+    assert fairness._is_worth_a_look(500.6, 1_002.0)
+    fairness.look_at(PATH, 0.0, 0.0)
+    used(fairness, 2.0, seconds=3, since=(0.0, 0.0))
+    assert fairness._is_worth_a_look(500.6, 1_003.0), "until the heavy one is light again"
