@@ -32,6 +32,8 @@ PANEL_PAGES = [
     "user/bob/websites/exits-bob.hostel.localhost/delete/",
     "user/bob/account/",
     "user/bob/account/api_token/",
+    "user/bob/account/logins/",
+    "user/bob/account/history/",
     "nonsense/",
 ]
 DESCRIPTION = Path(__file__).parents[2] / "docs/reference/openapi.yaml"

@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
-    "django.contrib.sessions",
     "django.contrib.staticfiles",
     "django_htmx",
     "rest_framework",
@@ -144,6 +143,7 @@ SECURE_REDIRECT_EXEMPT = [r"^api/(?!docs/)", r"^agent/"]
 # A browser keeps the port when it applies HSTS, so with another port it would speak TLS to the HTTP one.
 SECURE_HSTS_SECONDS = 31_536_000 if HOSTEL_CONFIG.listen.https_port == 443 else 0
 SECURE_REFERRER_POLICY = "same-origin"
+SESSION_ENGINE = "hostel.panel.accounts.sessions"
 SESSION_COOKIE_NAME = "__Host-session"
 SESSION_COOKIE_SECURE = True
 SESSION_COOKIE_HTTPONLY = True

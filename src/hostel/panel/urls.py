@@ -2,6 +2,7 @@
 
 from django.urls import include, path
 
+from hostel.panel.accounts import history, logins, named_tokens
 from hostel.panel.accounts import views as accounts
 from hostel.panel.api import (
     certificates,
@@ -36,6 +37,11 @@ urlpatterns = [
     path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),
     path("user/<str:username>/account/api_token/revoke_token/", accounts.revoke_token, name="revoke_token"),
     path("why/<str:error_id>/", why, name="why"),
+    path("user/<str:username>/account/tokens/<int:token_id>/revoke/", named_tokens.revoke, name="revoke_named_token"),
+    path("user/<str:username>/account/tokens/new/", named_tokens.create, name="new_named_token"),
+    path("user/<str:username>/account/logins/", logins.show, name="logins"),
+    path("user/<str:username>/account/logins/end/", logins.end, name="end_login"),
+    path("user/<str:username>/account/history/", history.show, name="history"),
     path(_WEBSITES, api.Websites.as_view(), name="websites"),
     path(_WEBSITES + "check/", command_check.CommandChecks.as_view(), name="command_check"),
     path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from hostel.panel.accounts.guessing import logins
 from hostel.panel.accounts.models import User
-from hostel.panel.accounts.uses import uses
+from hostel.panel.accounts.uses import login_uses, uses
 from hostel.panel.api.throttles import requests as api_requests
 from hostel.panel.audit.models import OPERATOR, Entry, act_as
 from hostel.panel.wanted.models import current_version
@@ -188,6 +188,7 @@ def _fast_and_fresh(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api_requests.clear()
     logins.clear()
     uses.clear()
+    login_uses.clear()
     act_as(OPERATOR)
 
 

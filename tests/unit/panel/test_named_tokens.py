@@ -132,7 +132,7 @@ def test_a_use_is_noted_without_a_write_and_written_later(owner, django_assert_n
     uses.write()
     row.refresh_from_db()
     assert row.last_used_at is not None
-    assert uses.last(row) == row.last_used_at
+    assert uses.last(row.pk, row.last_used_at) == row.last_used_at
     assert row.last_used_at.isoformat().startswith(shown[:19])
 
 
@@ -142,7 +142,7 @@ def test_a_use_is_written_by_a_thread_of_its_own(monkeypatch):
     token, _ = user.add_token("ci", scopes=[Scope.FILES], expires_at=None)
     monkeypatch.setattr("hostel.panel.accounts.uses.WRITE_AFTER_S", 0.0)
     at = timezone.now()
-    Uses().note(token.pk, at)
+    Uses(NamedToken).note(token.pk, at)
     for thread in [each for each in threading.enumerate() if isinstance(each, threading.Timer) and each.interval == 0]:
         thread.join(10)
     token.refresh_from_db()

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import django_htmx
 import pytest
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
-from hostel.panel.accounts.models import ApiToken
+from hostel.panel.accounts.models import ApiToken, Login
 from hostel.wire.website import Phase
 
 HOST = "www.hostel.localhost:8443"
@@ -305,4 +304,4 @@ def test_g2_a_dump_of_the_database_holds_no_usable_token(owner, stranger):
 
 def test_sessions_end(owner):
     owner.log_in()
-    assert Session.objects.get().expire_date < timezone.now() + timedelta(days=15)
+    assert Login.objects.get().expire_date < timezone.now() + timedelta(days=15)

@@ -1,6 +1,7 @@
 """Users and their API tokens. A token's text is never stored: the row holds its SHA-256."""
 
 import hashlib
+import re
 import secrets
 import string
 from collections.abc import Collection, Mapping
@@ -9,10 +10,12 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.utils import timezone
 
+from hostel.panel.accounts.sessions import SessionStore
 from hostel.panel.audit.models import Deed, record, without_text
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
 from hostel.wire import names
@@ -23,6 +26,8 @@ from hostel.wire.website import Tombstone as WireTombstone
 
 TOKEN_LENGTH = 40
 NAMED_TOKENS_MOST = 50
+TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,49}")
+NAME_WANTED = "Give 1 to 50 letters, digits, spaces, dots, dashes and underscores, the first a letter or a digit."
 SUSPENDED = "This account is suspended: nothing of it runs, and nothing is lost. Ask whoever runs this server."
 _PASSWORD_ALPHABET = "".join(sorted(set(string.ascii_lowercase + string.digits) - set("il1o0")))
 
@@ -171,6 +176,7 @@ class User(AbstractUser):
         self.set_password(password)  # slow on purpose, so before the write lock
         with transaction.atomic():
             self.save(update_fields=["password"])
+            self.logins.all().delete()
             record(self, Deed.PASSWORD_CHANGE, self.username)
 
     def replace_token(self) -> str:
@@ -233,6 +239,14 @@ class User(AbstractUser):
         except IntegrityError as error:
             raise TokenExists(f"You have a token {name!r} already.") from error
         return token, text
+
+    def end_logins(self, session_keys: Collection[str]) -> int:
+        """Returns how many there were of these."""
+        with transaction.atomic():
+            count, _ = self.logins.filter(session_key__in=session_keys).delete()
+            if count:
+                record(self, Deed.LOGIN_END, self.username, {"logins": count})
+        return count
 
     def _advance(self) -> None:
         self.revision = advance().revision
@@ -309,3 +323,21 @@ class NamedToken(models.Model):
             if count:
                 record(self.user, Deed.TOKEN_DELETE, self.name, {"id": token_id})
         return count > 0
+
+
+class Login(AbstractBaseSession):
+    """A session of a browser, kept by `sessions.py`. Its key is as good as the password: it is shown to nobody."""
+
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="logins")  # None: of nobody
+    address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=80, blank=True)
+    started_at = models.DateTimeField()
+    last_used_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "login"
+        verbose_name_plural = "logins"
+
+    @classmethod
+    def get_session_store_class(cls) -> "type[SessionStore]":
+        return SessionStore

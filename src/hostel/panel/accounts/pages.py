@@ -6,9 +6,11 @@ from typing import Concatenate, ParamSpec
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django_htmx.http import HttpResponseClientRefresh
 
 from hostel.panel.accounts.models import User
+from hostel.panel.accounts.uses import login_uses
 from hostel.panel.audit.models import Actor, Via, act_as
 from hostel.panel.ratelimit import address_of
 
@@ -28,6 +30,8 @@ def own_page(view: Callable[Concatenate[HttpRequest, User, Rest], HttpResponseBa
             return redirect_to_login(request.get_full_path())
         if request.user.username != username:
             raise Http404
+        if request.session.session_key:
+            login_uses.note(request.session.session_key, timezone.now())
         act_as(Actor(via=Via.PAGE, name=username, address=address_of(request)))
         return view(request, request.user, *args, **kwargs)
 

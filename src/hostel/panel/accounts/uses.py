@@ -1,31 +1,37 @@
-"""When named tokens were last used: noted in memory at each call, written by a thread of its own once in a while.
+"""When named tokens and sessions were last used: noted in memory each time, written by a thread once in a while.
 
-Calls that read must not wait for the database's write lock. A panel that is killed forgets what it has not written.
+Whoever reads must not wait for the database's write lock. A panel that is killed forgets what it has not written.
 """
 
 import threading
 from datetime import datetime
+from typing import Generic, TypeVar
 
 import structlog
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
-from hostel.panel.accounts.models import NamedToken
+from hostel.panel.accounts.models import Login, NamedToken
 
 log = structlog.get_logger(__name__)
 
 WRITE_AFTER_S = 15.0
 
+Key = TypeVar("Key", int, str)
 
-class Uses:
-    def __init__(self) -> None:
+
+class Uses(Generic[Key]):
+    """Of one kind of rows, which have `last_used_at`, by their primary key."""
+
+    def __init__(self, model: type[NamedToken | Login]) -> None:
+        self._model = model
         self._lock = threading.Lock()
-        self._noted: dict[int, datetime] = {}
+        self._noted: dict[Key, datetime] = {}
         self._is_due = False
 
-    def note(self, token_id: int, at: datetime) -> None:
+    def note(self, key: Key, at: datetime) -> None:
         with self._lock:
-            self._noted[token_id] = at
+            self._noted[key] = at
             if self._is_due:
                 return
             self._is_due = True
@@ -33,9 +39,10 @@ class Uses:
         timer.daemon = True
         timer.start()
 
-    def last(self, token: NamedToken) -> datetime | None:
+    def last(self, key: Key, written: datetime | None) -> datetime | None:
+        """`written`: what the row says."""
         with self._lock:
-            return self._noted.get(token.pk, token.last_used_at)
+            return self._noted.get(key, written)
 
     def clear(self) -> None:
         with self._lock:
@@ -47,11 +54,11 @@ class Uses:
             noted, self._noted, self._is_due = self._noted, {}, False
         try:
             with transaction.atomic():
-                for token_id, at in noted.items():
+                for key, at in noted.items():
                     older = Q(last_used_at=None) | Q(last_used_at__lt=at)
-                    NamedToken.objects.filter(older, pk=token_id).update(last_used_at=at)
+                    self._model.objects.filter(older, pk=key).update(last_used_at=at)
         except DatabaseError as error:
-            log.warning("last uses of tokens could not be written", tokens=len(noted), error=str(error))
+            log.warning("last uses could not be written", of=self._model.__name__, uses=len(noted), error=str(error))
             with self._lock:
                 self._noted = {**noted, **self._noted}
 
@@ -62,4 +69,5 @@ class Uses:
             connection.close()
 
 
-uses = Uses()
+uses: Uses[int] = Uses(NamedToken)
+login_uses: Uses[str] = Uses(Login)

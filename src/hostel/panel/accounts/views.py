@@ -1,21 +1,26 @@
 """Logging in and out, and the Account page with its tabs. Server-rendered; works without JavaScript."""
 
+from typing import Any
+
 import structlog
 from django.conf import settings
-from django.contrib.auth import login, logout, update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import RedirectURLMixin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from hostel.panel.accounts.forms import LoginForm
+from hostel.panel.accounts.forms import LoginForm, NamedTokenForm
 from hostel.panel.accounts.guessing import count_attempt, remember_device
+from hostel.panel.accounts.logins import begin
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.accounts.tokens import NewToken, create_token
 from hostel.panel.accounts.tokens import revoke_token as revoke
+from hostel.panel.accounts.uses import uses
 from hostel.panel.ratelimit import address_key, retry_after
 
 log = structlog.get_logger(__name__)
@@ -37,8 +42,9 @@ def log_in(request: HttpRequest) -> HttpResponse:
     following = _Next(request)
     if request.user.is_authenticated:
         return redirect(following.get_success_url())
-    page = {"next": following.get_redirect_url()}
+    page: dict[str, Any] = {"next": following.get_redirect_url()}
     if request.method != "POST":
+        page["has_nobody"] = not User.objects.exists()
         return render(request, "accounts/login.html", {**page, "form": LoginForm(request)})
     wait_s = count_attempt(request, request.POST.get("username", ""))
     if wait_s:
@@ -50,10 +56,9 @@ def log_in(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         log.info("login refused", address=address_key(request))
         return render(request, "accounts/login.html", {**page, "form": form})
-    request.session.clear_expired()  # nobody else does
-    login(request, form.get_user())
+    begin(request, form.user)
     response = redirect(following.get_success_url())
-    remember_device(response, form.get_user().username)
+    remember_device(response, form.user.username)
     return response
 
 
@@ -104,11 +109,25 @@ def revoke_token(request: HttpRequest, user: User) -> HttpResponse:
 
 
 def _api_token_page(request: HttpRequest, user: User, new: NewToken | None = None) -> HttpResponse:
-    config = settings.HOSTEL_CONFIG
-    page = {
+    return render(request, "accounts/api_token.html", token_page(user, new=new))
+
+
+def token_page(user: User, **page: Any) -> dict[str, Any]:
+    """What the "API token" tab shows; `page` what was just done there."""
+    config, now = settings.HOSTEL_CONFIG, timezone.now()
+    return {
         "token": user.token,
-        "new": new,
+        "named_tokens": [
+            {
+                "token": token,
+                "may": [dict(NamedTokenForm.SCOPES)[scope] for scope in token.scopes],
+                "last_used_at": uses.last(token.pk, token.last_used_at),
+                "is_expired": token.is_expired(now),
+            }
+            for token in user.named_tokens.order_by("pk")
+        ],
+        "form": NamedTokenForm(),
         "api_url": f"https://{config.authority(config.panel_host)}/api/v1/user/{user.username}/websites/",
         "domain_name": f"{user.username}.{config.sites.domain}",
+        **page,
     }
-    return render(request, "accounts/api_token.html", page)

@@ -1,17 +1,15 @@
 """Shapes of tokens and of the audit trail."""
 
-import re
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
 from rest_framework import serializers
 
-from hostel.panel.accounts.models import Scope
+from hostel.panel.accounts.models import NAME_WANTED, TOKEN_NAME, Scope
 from hostel.panel.api.shapes_webapp import WRONG_NUMBER, Whole
 from hostel.panel.audit.models import Deed, Via
 
-_TOKEN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,49}")
 _TIME_WANTED = "Give a time in the future with its zone, as 2027-01-31T12:00:00Z; or null for no end."
 
 
@@ -33,10 +31,8 @@ class TokenCreation(serializers.Serializer[Any]):
     )
 
     def validate_name(self, name: str) -> str:
-        if not _TOKEN_NAME.fullmatch(name):
-            raise serializers.ValidationError(
-                "Give 1 to 50 letters, digits, spaces, dots, dashes and underscores, the first a letter or a digit."
-            )
+        if not TOKEN_NAME.fullmatch(name):
+            raise serializers.ValidationError(NAME_WANTED)
         return name
 
     def validate_scopes(self, scopes: list[str]) -> list[Scope]:

@@ -64,7 +64,7 @@ def _shown(token: NamedToken) -> dict[str, Any]:
         "scopes": token.scopes,
         "created_at": token.created_at,
         "expires_at": token.expires_at,
-        "last_used_at": uses.last(token),
+        "last_used_at": uses.last(token.pk, token.last_used_at),
     }
 
 

@@ -50,6 +50,7 @@ class Deed(models.TextChoices):
     TOKEN_CREATE = "token.create"  # noqa: S105
     TOKEN_DELETE = "token.delete"  # noqa: S105
     PASSWORD_CHANGE = "password.change"  # noqa: S105
+    LOGIN_END = "login.end"
     USER_ADD = "user.add"
     USER_LIMITS = "user.limits"
     USER_SUSPEND = "user.suspend"

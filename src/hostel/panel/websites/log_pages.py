@@ -5,18 +5,16 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from hostel.panel import agent
-from hostel.panel.accounts.models import User
-from hostel.panel.accounts.pages import own_page
 from hostel.panel.files.listing import shown
 from hostel.panel.files.paths import address
 from hostel.panel.websites.models import Website
+from hostel.panel.websites.pages import own_website
 from hostel.wire.errors import HostelError
 
 SHOWN_MOST = 500  # lines at once
@@ -32,12 +30,14 @@ _ABOUT = {
 
 
 @require_safe
-@own_page
-def show(request: HttpRequest, user: User, domain_name: str, kind: str) -> HttpResponseBase:
-    website, path = _find(user, domain_name, kind)
+@own_website
+def show(request: HttpRequest, website: Website, kind: str) -> HttpResponse:
+    user, path = website.owner, _path(website, kind)
     wanted = _wanted(request)
     page: dict[str, Any] = {"website": website, "kind": kind, "about": _ABOUT[kind], "wanted": wanted, "path": path}
-    page["kinds"] = [(each, reverse("websites:log", args=[user.username, domain_name, each])) for each in _ABOUT]
+    page["kinds"] = [
+        (each, reverse("websites:log", args=[user.username, website.domain_name, each])) for each in _ABOUT
+    ]
     page["file"] = address(user.username, path)
     page["is_live"] = request.GET.get("live") != "0"
     try:
@@ -49,16 +49,16 @@ def show(request: HttpRequest, user: User, domain_name: str, kind: str) -> HttpR
     page["copies"] = [
         (shown(name), address(user.username, f"/var/log/{name}")) for name in sorted(found.copies) if "/" not in name
     ]
-    page["more"] = _more(request, user, website, kind, after=found.position, grown=len(lines), looks=0)
+    page["more"] = _more(request, website, kind, after=found.position, grown=len(lines), looks=0)
     return render(request, "websites/log.html", page)
 
 
 @require_safe
-@own_page
-def more(request: HttpRequest, user: User, domain_name: str, kind: str) -> HttpResponseBase:
+@own_website
+def more(request: HttpRequest, website: Website, kind: str) -> HttpResponse:
     """The live part: what has come, and where the next one is. Nothing where the agent does not say, so that htmx asks
     again."""
-    website, path = _find(user, domain_name, kind)
+    user, path = website.owner, _path(website, kind)
     after, looks, grown = request.GET.get("after", ""), _count(request, "looks"), _count(request, "grown")
     if not agent.POSITION.fullmatch(after) or grown > GROWN_MOST:
         return HttpResponseClientRefresh()
@@ -71,21 +71,24 @@ def more(request: HttpRequest, user: User, domain_name: str, kind: str) -> HttpR
         "lines": lines[-SHOWN_MOST:],
         "left_out": max(0, len(lines) - SHOWN_MOST),
         "has_ended": looks >= LOOKS_MOST,
-        "here": reverse("websites:log", args=[user.username, domain_name, kind]),
-        "more": _more(request, user, website, kind, after=found.position, grown=grown + len(lines), looks=looks + 1),
+        "here": _here(website, kind),
+        "more": _more(request, website, kind, after=found.position, grown=grown + len(lines), looks=looks + 1),
     }
     return render(request, "websites/_log_lines.html", page)
 
 
-def _find(user: User, domain_name: str, kind: str) -> tuple[Website, str]:
-    website = user.websites.all().find(domain_name)
-    if website is None or kind not in website.logfiles:
+def _path(website: Website, kind: str) -> str:
+    if kind not in website.logfiles:
         raise Http404
-    return website, website.logfiles[kind]
+    return website.logfiles[kind]
 
 
-def _more(request: HttpRequest, user: User, website: Website, kind: str, **position: Any) -> str:
-    where = reverse("websites:log_more", args=[user.username, website.domain_name, kind])
+def _here(website: Website, kind: str) -> str:
+    return reverse("websites:log", args=[website.owner.username, website.domain_name, kind])
+
+
+def _more(request: HttpRequest, website: Website, kind: str, **position: Any) -> str:
+    where = reverse("websites:log_more", args=[website.owner.username, website.domain_name, kind])
     return f"{where}?{urlencode({**position, 'q': _wanted(request)})}"
 
 
