@@ -41,7 +41,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], T], *, what: str, deadline_s: float = 10.0) -> T:
+def wait_until(condition: Callable[[], T], *, what: str, deadline_s: float = 30.0) -> T:
     give_up = time.monotonic() + deadline_s
     while not (value := condition()):
         if time.monotonic() > give_up:
@@ -296,6 +296,10 @@ class RunningEdge:
     def bound(self, run: str) -> tuple[int, int]:
         bound = self.call(lambda edge: edge.bound(RunId(run)))
         return bound.plain, bound.streaming
+
+    def wait_unbound(self, run: str) -> None:
+        """nginx uncounts a request after it has sent the last byte of the answer."""
+        wait_until(lambda: self.bound(run) == (0, 0), what=f"{run} is bound to nothing")
 
     def record(self, domain: str, state: RouteState, **fields: Any) -> RouteRecord:
         self.serial += 1

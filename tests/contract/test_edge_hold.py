@@ -189,7 +189,7 @@ def test_a_refused_post_waits_for_the_next_run(edge: RunningEdge, agent: Upstrea
         edge.running(domain, upstream)
         assert response().body == b"300000"
     assert [request.body for request in upstream.requests] == [body]
-    assert edge.bound(f"run-next-{is_gone:d}") == (0, 0)
+    edge.wait_unbound(f"run-next-{is_gone:d}")
 
 
 def test_a_refused_request_is_held_once_and_never_twice(edge: RunningEdge, agent: Upstream) -> None:
@@ -201,7 +201,8 @@ def test_a_refused_request_is_held_once_and_never_twice(edge: RunningEdge, agent
         edge.running(domain, refuse(edge, "run-dead-2"))
         assert response().status == 502
     assert edge.status(domain).held_total == before + 1
-    assert edge.bound("run-dead-1") == edge.bound("run-dead-2") == (0, 0)
+    for run in ("run-dead-1", "run-dead-2"):
+        edge.wait_unbound(run)
 
 
 def test_a_run_that_refuses_is_tried_again_when_the_agent_confirms_it(edge: RunningEdge, agent: Upstream) -> None:
@@ -404,7 +405,7 @@ def test_who_leaves_gives_the_place_back(edge: RunningEdge, agent: Upstream, kin
             connection.sendall(head + body)
             wait_held(edge, domain, 1)
         wait_until(lambda: edge.status(domain).held == 0, what="nobody is held", deadline_s=5)
-    assert edge.bound(run) == (0, 0)
+    edge.wait_unbound(run)
 
 
 def arrived(edge: RunningEdge, domain: str) -> int:
@@ -465,7 +466,7 @@ def test_switching_under_load_loses_nothing_and_drains_to_zero(edge: RunningEdge
     seen = sorted(request.body.decode() for run in runs for request in run.requests)
     assert seen == sorted(sent), "each request was sent to a website exactly once"
     assert sum(bool(run.requests) for run in runs) > 10
-    assert edge.bound(current.path.parent.name) == (0, 0)
+    edge.wait_unbound(current.path.parent.name)
 
 
 def test_the_wake_carries_the_canonical_name(edge: RunningEdge, agent: Upstream) -> None:

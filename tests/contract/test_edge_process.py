@@ -152,7 +152,7 @@ def test_publishing_the_same_record_again_changes_nothing(edge: RunningEdge) -> 
 
 def test_without_nginx_the_file_alone_is_enough(stopped: RunningEdge) -> None:
     stopped.running(ALICE, stopped.upstream("run-1", replying(answer("alice"))))
-    assert stopped.bound("run-1") == (0, 0)
+    stopped.wait_unbound("run-1")
     stopped.call(lambda agent: agent.push_certificate("sites"))
     with pytest.raises(EdgeUnreachable):
         stopped.call(lambda agent: agent.arrived(ALICE))
