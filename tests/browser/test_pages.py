@@ -30,6 +30,10 @@ PANEL_PAGES = [
     "user/bob/websites/exits-bob.hostel.localhost/logs/error/",
     "user/bob/websites/exits-bob.hostel.localhost/",
     "user/bob/websites/exits-bob.hostel.localhost/delete/",
+    "user/bob/websites/exits-bob.hostel.localhost/environment/",
+    "user/bob/websites/exits-bob.hostel.localhost/static_files/",
+    "user/bob/websites/exits-bob.hostel.localhost/password/",
+    "user/bob/websites/exits-bob.hostel.localhost/settings/",
     "user/bob/account/",
     "user/bob/account/api_token/",
     "user/bob/account/logins/",
@@ -75,6 +79,9 @@ def websites(platform: Platform, bob: User) -> Iterator[None]:
     platform.create(bob, "exits-bob", "echo oops >&2; exit 3")
     platform.create(bob, "off-bob", answering())
     with platform.api(bob) as api:
+        one = f"websites/exits-bob.{platform.domain}/"
+        api.post(f"{one}environment/", json={"name": "A_VARIABLE_WITH_A_LONG_NAME", "value": "word" * 100})
+        api.post(f"{one}static_files/", json={"url": "/static/", "path": f"/home/bob/{'directory/' * 20}"})
         api.patch(f"websites/off-bob.{platform.domain}/", json={"enabled": False})
     yield
     for label in ("exits-bob", "off-bob"):

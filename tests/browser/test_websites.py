@@ -101,3 +101,30 @@ def test_all_of_it_works_without_javascript(
     expect(page.get_by_role("status")).to_contain_text(f"{name} was deleted")
     expect(page.get_by_role("link", name=name)).to_have_count(0)
     assert platform.get("plain-bob").status_code == 404
+
+
+def test_settings_reach_the_website_and_are_refused_beside_their_field(platform: Platform, at_website: Window) -> None:
+    page = at_website.page
+    page.get_by_role("link", name="Environment").click()
+    page.get_by_label("Name", exact=True).fill("WORD")
+    page.get_by_label("Value", exact=True).fill("from-the-page")
+    page.get_by_role("button", name="Save and reload").first.click()
+    expect(page.get_by_label("The last change")).to_have_count(0, timeout=DEADLINE_S * 1000)
+    page.get_by_label("Command").fill('python3 answer.py "$WORD"')
+    page.get_by_role("button", name="Save and reload").click()
+    expect(page.get_by_label("The last change")).to_have_count(0, timeout=DEADLINE_S * 1000)
+    assert platform.get(LABEL).json()["word"] == "from-the-page"
+    page.get_by_role("link", name="Password").click()
+    page.get_by_label("User name").fill("friend")
+    page.get_by_label("Password", exact=True).fill("open sesame")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("friend gets in")
+    assert platform.get(LABEL).status_code == 401
+    page.get_by_role("button", name="Remove friend").click()
+    expect(page.get_by_role("status")).to_contain_text("everybody gets in now")
+    assert platform.get(LABEL).status_code == 200
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Time for requests of the old run").fill("a while")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Give a number of seconds from 0 to 600.")).to_be_visible()
+    assert at_website.complaints() == []

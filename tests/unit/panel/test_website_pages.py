@@ -36,7 +36,7 @@ def test_the_page_of_a_website_shows_its_state_and_its_command(browser):
     page = show(browser)
     assert '<span class="state running">running</span>' in page
     assert "serve $DOMAIN_SOCKET " in page
-    assert "/var/log/xanthippe.hostel.localhost.error.log" in page
+    assert f'href="{SITE}logs/error/"' in page
     assert "hx-get" not in page, "nothing is under way"
 
 

@@ -57,6 +57,18 @@ def change(website: Website, wanted: Mapping[str, Any], *, wait_s: int = agent.W
     return bring(website, wait_s=wait_s)
 
 
+def set_variables(
+    website: Website, values: Mapping[str, str], *, is_secret: bool | None = None, wait_s: int = agent.WAIT_S
+) -> None:
+    """With `is_secret` None each stays as secret as it was. Raises as `change_environment` does."""
+    known = website.variables
+    changes = {
+        name: Variable(value, known[name].is_secret if is_secret is None and name in known else bool(is_secret))
+        for name, value in values.items()
+    }
+    change_environment(website, changes, wait_s=wait_s)
+
+
 def change_environment(website: Website, changes: Mapping[str, Variable | None], *, wait_s: int = agent.WAIT_S) -> None:
     """Variables for the next run: what serves goes on with those it has. Raises InvalidVariable or DoesNotExist."""
     if website.change_environment(changes):

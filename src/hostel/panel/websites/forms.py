@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 from django import forms
 from rest_framework import serializers
 
+from hostel.panel.api.serializers import FileImport, VariableCreation
+from hostel.panel.api.shapes_edge import HttpUserCreation, MappingRequest
 from hostel.panel.api.shapes_webapp import WebappRequest
 from hostel.panel.websites.models import Website
 
@@ -71,3 +73,68 @@ class DeletionForm(forms.Form):
         if typed.lower() not in (self._website.domain_name.lower(), self._website.canonical_name):
             raise forms.ValidationError(f"That is not {self._website.domain_name}.")
         return typed
+
+
+def secret_box(label: str) -> forms.BooleanField:
+    return forms.BooleanField(label=label, required=False)
+
+
+class VariableForm(ShapedForm):
+    shape = VariableCreation
+
+    name = text(label="Name", hint="Letters, digits and underscores: DJANGO_SECRET_KEY", **{"class": "mono"})
+    value = forms.CharField(
+        label="Value",
+        required=False,
+        strip=False,
+        widget=forms.Textarea({"rows": 1, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}),
+    )
+    is_secret = secret_box("Hidden: nobody is shown the value again, not even you")
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        return name.strip()
+
+    def clean_value(self) -> str:
+        value: str = self.cleaned_data["value"]
+        return value.replace("\r\n", "\n")
+
+
+class ImportForm(ShapedForm):
+    shape = FileImport
+
+    content = forms.CharField(
+        label="Text of a .env file",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            {"rows": 5, "class": "mono", "spellcheck": "false", "placeholder": "DEBUG=0\nDATABASE_URL=sqlite:///db"}
+        ),
+        help_text="One NAME=value a line. Variables that are there already get the new value.",
+    )
+    is_secret = secret_box("Hide all of them")
+
+    def sent(self) -> dict[str, Any]:
+        """Unticked leaves those that are hidden as they are."""
+        sent = super().sent()
+        return sent if sent["is_secret"] else {"content": sent["content"]}
+
+
+class MappingForm(ShapedForm):
+    shape = MappingRequest
+
+    url = text(label="URL", hint="Where addresses begin: /static/", **{"class": "mono", "placeholder": "/static/"})
+    path = text(label="Path", hint="A directory or a file in your home, absolute.", **{"class": "mono"})
+
+
+class HttpUserForm(ShapedForm):
+    shape = HttpUserCreation
+
+    username = text(label="User name")
+    password = forms.CharField(
+        label="Password",
+        required=False,
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+        help_text="Kept as a hash. A name that is there already gets the new password.",
+    )

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hostel.panel.websites import log_pages, site, views
+from hostel.panel.websites import environment_pages, log_pages, settings_pages, site, static_file_pages, views
 
 app_name = "websites"
 urlpatterns = [
@@ -15,4 +15,12 @@ urlpatterns = [
     path("<str:domain_name>/switch/", site.switch, name="switch"),
     path("<str:domain_name>/command/", site.command, name="command"),
     path("<str:domain_name>/delete/", site.delete, name="delete"),
+    path("<str:domain_name>/environment/", environment_pages.environment, name="environment"),
+    path("<str:domain_name>/environment/import/", environment_pages.import_environment, name="import_environment"),
+    path("<str:domain_name>/environment/remove/", environment_pages.remove_variable, name="remove_variable"),
+    path("<str:domain_name>/static_files/", static_file_pages.static_files, name="static_files"),
+    path("<str:domain_name>/static_files/remove/", static_file_pages.remove_mapping, name="remove_mapping"),
+    path("<str:domain_name>/password/", settings_pages.password, name="password"),
+    path("<str:domain_name>/password/remove/", settings_pages.remove_http_user, name="remove_http_user"),
+    path("<str:domain_name>/settings/", settings_pages.settings, name="settings"),
 ]
