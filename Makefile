@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help install install-dev demo test lint format openapi bench soak clean
 
 VENV_PYTHON := .venv/bin/python
-SCRIPTS := scripts/install .ci/run
+SCRIPTS := scripts/install scripts/test .ci/run
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -20,7 +20,7 @@ demo: install ## Start the platform on ports 8080 and 8443 and play the whole re
 	@$(VENV_PYTHON) scripts/demo.py $(if $(filter-out 0,$(ONCE)),--once)
 
 test: install-dev ## Run all tests; ARGS="-k word" for some
-	@begin=$$SECONDS; status=0; $(VENV_PYTHON) -m pytest $(ARGS) || status=$$?; \
+	@begin=$$SECONDS; status=0; scripts/test $(ARGS) || status=$$?; \
 	echo "Tests took $$((SECONDS - begin)) s."; exit $$status
 
 lint: install-dev ## ruff, mypy, luacheck, shellcheck
