@@ -31,13 +31,15 @@ from hostel.wire.website import WebsiteReport
 log = structlog.get_logger(__name__)
 
 
-def create(*, owner: User, domain_name: str, wanted: Mapping[str, Any]) -> tuple[Website, Condition]:
+def create(
+    *, owner: User, domain_name: str, wanted: Mapping[str, Any], wait_s: int = agent.WAIT_S
+) -> tuple[Website, Condition]:
     """Raises DomainUnproven, and DomainExists also where only the agent knows of that website: after a restore."""
     check_proof(canonical_domain(domain_name), owner=owner)
     website = Website.objects.add(owner=owner, domain_name=domain_name, wanted=wanted)
     log.info("website created", website=website.canonical_name, revision=website.revision)
     try:
-        return website, bring(website)
+        return website, bring(website, wait_s=wait_s)
     except DomainTaken as error:
         website.withdraw()
         raise DomainExists from error

@@ -2,11 +2,17 @@
 
 from django.urls import path
 
-from hostel.panel.websites import environment_pages, log_pages, settings_pages, site, static_file_pages, views
+from hostel.panel.websites import environment_pages, log_pages, settings_pages, site, static_file_pages, views, wizard
 
 app_name = "websites"
 urlpatterns = [
     path("", views.show_all, name="list"),
+    path("new/", wizard.choose_framework, name="new"),
+    path("new/<str:key>/", wizard.choose_project, name="new_project"),
+    path("new/<str:key>/virtualenv/", wizard.choose_virtualenv, name="new_virtualenv"),
+    path("new/<str:key>/progress/", wizard.progress, name="new_progress"),
+    path("new/<str:key>/command/", wizard.command, name="new_command"),
+    path("new/<str:key>/findings/", wizard.findings, name="new_findings"),
     path("<str:domain_name>/logs/<str:kind>/", log_pages.show, name="log"),
     path("<str:domain_name>/logs/<str:kind>/more/", log_pages.more, name="log_more"),
     path("<str:domain_name>/", site.show, name="show"),

@@ -1,4 +1,6 @@
-"""How sentences about trouble are shown."""
+"""How sentences are shown, and addresses made."""
+
+from urllib.parse import urlencode
 
 from django import template
 from django.utils.html import format_html, format_html_join
@@ -24,3 +26,9 @@ def _code(text: str) -> SafeString:
 @register.filter
 def find_advice(reason: str | None) -> Advice | None:
     return find(reason)
+
+
+@register.simple_tag
+def querystring_of(**values: str) -> str:
+    """What stands behind the question mark; the template escapes it."""
+    return urlencode(values)
