@@ -149,7 +149,7 @@ def test_a13_spellings_of_one_name_reach_one_website(edge: RunningEdge, alice: U
 
 
 def test_a13_control_by_the_name_as_sent_they_do_not() -> None:
-    with WeakenedEdge((ACCESS, "local domain = var.host", "local domain = var.http_host")) as edge:
+    with WeakenedEdge((ACCESS, 'local domain = get("host")', 'local domain = get("http_host")')) as edge:
         serve_alice(edge)
         assert edge.get(ALICE).status == 200
         assert edge.get(ALICE.upper()).status == edge.get(f"{ALICE}:8443").status == 404

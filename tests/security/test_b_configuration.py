@@ -124,6 +124,11 @@ SINGLE = {
     "log_by_lua_block": ('{ require("hostel.log")() }',),
 }
 
+ACCESS_LOGS = [
+    ("/$site_log", "website", "if=$site_log"),
+    ("/$panel_log", "panel", "if=$panel_log"),
+]
+
 
 def proxying(main: Block) -> list[Block]:
     return [block for block in main.all_blocks() if any(words[0] == "proxy_pass" for words in block.directives)]
@@ -146,9 +151,8 @@ def find_faults(main: Block) -> list[str]:
         for name, wanted in SINGLE.items():
             if (found := location.effective(name)) != [wanted]:
                 faults.append(f"{location.words}: {name} is {found}")
-        (access_log,) = location.effective("access_log")
-        if access_log[:2] != ("/$site_log", "website") or "host" in "".join(access_log).replace("hostel", ""):
-            faults.append(f"{location.words}: access_log is {access_log}")
+        if (logs := location.effective("access_log")) != ACCESS_LOGS:
+            faults.append(f"{location.words}: access_log is {logs}")
     return faults
 
 

@@ -170,7 +170,7 @@ def test_b7_no_protocol_but_websocket_is_passed_on(edge: RunningEdge, alice: Ups
 
 
 def test_b7_control_with_a_map_that_lets_all_pass_they_arrive() -> None:
-    with WeakenedEdge(("nginx.conf", 'map "$server_protocol $http_upgrade" $websocket {\n        default "";',
+    with WeakenedEdge(("nginx.conf", 'map $http_upgrade $websocket {\n        default "";',
                        "map $http_upgrade $websocket {\n        default $http_upgrade;")) as edge:  # fmt: skip
         upstream = edge.upstream("run-alice", replying(answer("alice")))
         edge.running(ALICE, upstream)

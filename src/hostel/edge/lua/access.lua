@@ -8,17 +8,18 @@ local pages = require "hostel.pages"
 local password = require "hostel.password"
 local routes = require "hostel.routes"
 local traffic = require "hostel.traffic"
+local variables = require "hostel.variables"
 local wake = require "hostel.wake"
 
-local var = ngx.var
-local http_version = ngx.req.http_version
+local get, set = variables.get, variables.set
 
+local VERSIONS = { [""] = 0.9, ["HTTP/1.0"] = 1.0, ["HTTP/1.1"] = 1.1, ["HTTP/2.0"] = 2.0 }
 local CLOSE = 444
 local PERMANENT_REDIRECT = 308 -- with the same method and body
 
 -- A client may use one connection for all names of its certificate, and for no others.
 local function is_misdirected(domain)
-    local server_name = var.ssl_server_name
+    local server_name = get("ssl_server_name")
     return server_name and server_name ~= domain and not certificates.covers(server_name, domain)
 end
 
@@ -32,19 +33,19 @@ local function find_redirect(entry, is_https)
     else
         return nil
     end
-    local path = var.request_uri
+    local path = get("request_uri")
     return origin .. (path:sub(1, 1) == "/" and path or "/")
 end
 
 local function access()
-    local is_https = var.visitor_scheme == "https"
-    local version = http_version()
+    local is_https = get("visitor_scheme") == "https"
+    local version = VERSIONS[get("server_protocol") or ""]
     if not version then -- HTTP/1.2, say
         return pages.answer("unsupported_version")
     elseif version < 1.0 then
         return ngx.exit(CLOSE)
     end
-    local domain = var.host -- lower case, without port and trailing dot
+    local domain = get("host") -- lower case, without port and trailing dot
     if is_https and is_misdirected(domain) then
         return pages.answer("misdirected")
     end
@@ -52,7 +53,7 @@ local function access()
     if not entry or entry.state == "deleted" then
         return pages.answer("unknown_website")
     end
-    var.site_log = entry.access_log
+    set(entry.log_variable, entry.access_log)
     if entry.is_broken then
         return pages.answer_state(entry)
     end
@@ -61,7 +62,7 @@ local function access()
         return pages.redirect(PERMANENT_REDIRECT, target)
     end
     if is_https and entry.hsts_s > 0 then
-        var.hsts = "max-age=" .. string.format("%d", entry.hsts_s)
+        set("hsts", "max-age=" .. string.format("%d", entry.hsts_s))
     end
     if entry.users then
         password.check(entry)
@@ -69,17 +70,17 @@ local function access()
     if entry.mappings[1] then
         files.serve(entry)
     end
-    bodies.check(entry)
+    local length = bodies.check(entry)
     if entry.state == "running" then
-        return traffic.pass(entry, true)
+        return traffic.pass(entry, length, true)
     end
     if entry.state == "held" then
         if entry.is_asleep and entry.ignores_monitors and monitors.is_one() then
             return pages.answer("asleep")
         end
         wake(entry)
-        bodies.receive(entry.website) -- nginx sees that a visitor has left only where nothing is left to read
-        var.unread = "no"
+        bodies.receive(entry.website, length) -- nginx sees that a visitor has left only where nothing is left to read
+        set("unread", "no")
         return ngx.exec("@hold")
     end
     return pages.answer_state(entry)

@@ -3,8 +3,10 @@ local balancer = require "ngx.balancer"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local routes = require "hostel.routes"
+local shared_memory = require "hostel.shared_memory"
+local variables = require "hostel.variables"
 
-local var = ngx.var
+local get, set = variables.get, variables.set
 
 local ATTEMPTS = 100
 local DEFAULT_READ_TIMEOUT_S = 300 -- as proxy_read_timeout in nginx.conf
@@ -19,9 +21,10 @@ local function bind(domain, is_websocket)
         end
         local key = is_websocket and entry.streaming_key or entry.plain_key
         counts.add(key)
+        shared_memory.fence()
         local seen = routes.find(domain)
         if seen and seen.raw == entry.raw then
-            var.bound = key
+            set("bound", key)
             return entry
         end
         counts.remove(key)
@@ -30,8 +33,8 @@ local function bind(domain, is_websocket)
 end
 
 local function balance()
-    local is_websocket = var.websocket ~= ""
-    local entry = bind(var.host, is_websocket)
+    local is_websocket = get("websocket") ~= ""
+    local entry = bind(get("host"), is_websocket)
     if not entry then
         return ngx.exit(ngx.DECLINED) -- nginx makes a 502 of it, and error_page sends that to @hold
     end

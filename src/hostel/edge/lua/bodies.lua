@@ -4,10 +4,11 @@ local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
 local pages = require "hostel.pages"
+local variables = require "hostel.variables"
 
 local sleep = ngx.sleep
 local spawn = ngx.thread.spawn
-local var = ngx.var
+local get, set = variables.get, variables.set
 
 -- The visitor has 20 seconds, and one more for each 500 bytes that have arrived; never more than an hour.
 local FIRST_S = 20
@@ -27,16 +28,20 @@ local HAS_NONE = { GET = true, HEAD = true }
 
 local _M = {}
 
+local function is_http_2()
+    return get("server_protocol") == "HTTP/2.0"
+end
+
 -- How long the body may be; 0 where there is none.
-local function find_length()
-    local length = tonumber(var.content_length)
-    if length then
-        return length
-    elseif var.http_transfer_encoding then
+function _M.find_length()
+    local said = tonumber(get("content_length"))
+    if said then
+        return said
+    elseif get("http_transfer_encoding") then
         return LARGEST_BYTES
     end
     -- Over HTTP/2 a body needs no header; one of a GET is left to client_body_timeout.
-    return ngx.req.http_version() >= 2 and not HAS_NONE[ngx.req.get_method()] and LARGEST_BYTES or 0
+    return is_http_2() and not HAS_NONE[get("request_method")] and LARGEST_BYTES or 0
 end
 
 local function watch(began_bytes)
@@ -44,7 +49,7 @@ local function watch(began_bytes)
     while true do
         sleep(LOOK_EVERY_S)
         local took_s = clock() - began
-        local received = var.request_length - began_bytes
+        local received = get("request_length") - began_bytes
         if took_s > math.min(FIRST_S + received / BYTES_PER_S, LONGEST_S) then
             return ngx.exit(REQUEST_TIMEOUT)
         end
@@ -52,7 +57,7 @@ local function watch(began_bytes)
 end
 
 local function receive_watched()
-    local watcher = spawn(watch, tonumber(var.request_length))
+    local watcher = spawn(watch, tonumber(get("request_length")))
     local ok, err = pcall(ngx.req.read_body)
     ngx.thread.kill(watcher)
     if not ok then -- some releases of the Lua module leave certain bodies of HTTP/2 to nginx
@@ -68,35 +73,29 @@ local function reserve(domain, length)
     end
     counts.add(own, length)
     counts.add(all, length)
-    var.upload = domain .. "=" .. length
+    set("upload", domain .. "=" .. length)
     return true
 end
 
--- End a request whose body is longer than its website takes. Over HTTP/2 nothing says whether there is one; with other
--- methods there hardly is.
+-- End a request whose body is longer than its website takes; else return how long it may be. Over HTTP/2 nothing says
+-- whether there is one; with other methods there hardly is.
 function _M.check(entry)
-    local limit, length = entry.max_body_bytes, tonumber(var.content_length)
-    if length and length > limit then
+    local limit, said = entry.max_body_bytes, tonumber(get("content_length"))
+    if said and said > limit then
         return pages.refuse(entry.website, "body_too_large")
-    elseif length or limit >= LARGEST_BYTES then
-        return
-    elseif var.http_transfer_encoding or ngx.req.http_version() >= 2 and HAS_ONE[ngx.req.get_method()] then
+    elseif not said and limit < LARGEST_BYTES
+        and (get("http_transfer_encoding") or is_http_2() and HAS_ONE[get("request_method")]) then
         return pages.refuse(entry.website, "length_required")
     end
+    return said or _M.find_length()
 end
 
--- Whether the request has a body, as far as can be known before it is read.
-function _M.is_expected()
-    return find_length() > 0
-end
-
--- Wait for the body of this request, if it has one.
-function _M.receive(domain)
-    local length = find_length()
+-- Wait for the body of this request, if it has one: of `length` bytes at most.
+function _M.receive(domain, length)
     if length == 0 then
         return
     end
-    if length > MEMORY_BYTES and var.upload == "" and not reserve(domain, length) then
+    if length > MEMORY_BYTES and get("upload") == "" and not reserve(domain, length) then
         return pages.refuse(domain, "too_many_uploads")
     end
     return receive_watched()

@@ -5,6 +5,8 @@ local counts = require "hostel.counts"
 local idleness = require "hostel.idleness"
 local pages = require "hostel.pages"
 local routes = require "hostel.routes"
+local settings = require "hostel.settings"
+local shared_memory = require "hostel.shared_memory"
 
 local var = ngx.var
 local state = ngx.shared.edge_state
@@ -72,7 +74,7 @@ local function post_arrivals()
     if type(asked) ~= "table" or type(asked.domains) ~= "table" then
         return refuse(400, "arrivals: domains are missing")
     end
-    local counted, base = {}, state:get("arrived_base")
+    local counted, base = {}, settings.arrived_base
     for _, domain in ipairs(asked.domains) do
         counted[domain] = routes.count_arrived(domain) - base
     end
@@ -102,7 +104,7 @@ local function get_status()
         refused = pages.count_refusals(domain),
         held = count(counts.HELD),
         held_total = domain and (held_totals:get(domain) or 0) or state:get("held_total"),
-        version = state:get("version"),
+        version = shared_memory.version.read(),
         routes_known = state:get("routes_known"),
     })
 end

@@ -1,13 +1,16 @@
 -- What is in flight, counted for each worker and readable by all.
 --
--- A key is `<name>:<worker pid>:<class>`. Only the worker in the key writes it, so a count needs no lock, and the
--- counts of a killed worker are left out as soon as its successor has announced itself.
+-- A key is `<name>:<worker pid>:<class>`. Only the worker in the key writes its count, so a count needs no lock, and
+-- the counts of a killed worker are left out as soon as its successor has announced itself. The count stands in a cell
+-- of the worker (shared_memory.lua); the shared dict `counts` is the directory that says in which.
 local complain = require "hostel.complain"
+local shared_memory = require "hostel.shared_memory"
 
-local shared = ngx.shared.counts
+local directory = ngx.shared.counts
 local workers = ngx.shared.workers
+local cells, generation = shared_memory.cells, shared_memory.generation
 
-local GENERATION = "generation" -- in `workers`, beside the slots: grows whenever a worker starts
+local CELLS = shared_memory.CELLS
 
 local _M = {
     PLAIN = "p",      -- requests bound to a run
@@ -19,22 +22,18 @@ local _M = {
     UPLOADED = "u",   -- bytes that the request bodies of a domain may take on disk
 }
 
-local mine = {}
 local pid
-local peers = {} -- for a key of this worker: the same of the other workers, and the generation that they belong to
-
-local function publish(key, count)
-    local ok, err = shared:safe_set(key, count)
-    if not ok then
-        complain("a count is lost, drains may end early", err)
-    end
-end
+local base -- this worker's first cell
+local mine = {} -- the cell of each key of this worker
+local unused, used = {}, 0 -- cells that were given back, and how many were ever given out
+local resting = {} -- given back, and perhaps still read by a worker that has just looked where a key stands
+local peers = {} -- for a key of this worker: the other workers' cells, and the generation that they belong to
 
 local function forget_worker(dead_pid)
     local infix = ":" .. dead_pid .. ":"
-    for _, key in ipairs(shared:get_keys(0)) do
+    for _, key in ipairs(directory:get_keys(0)) do
         if key:find(infix, 1, true) then
-            shared:delete(key)
+            directory:delete(key)
         end
     end
 end
@@ -42,12 +41,31 @@ end
 function _M.start()
     pid = ngx.worker.pid()
     local slot = ngx.worker.id()
+    base = slot * CELLS
     local predecessor = workers:get(slot)
     if predecessor then
         forget_worker(predecessor)
     end
     workers:set(slot, pid)
-    workers:incr(GENERATION, 1, 0)
+    generation.step()
+end
+
+-- Give `key` a cell, and say in the directory which.
+local function open(key)
+    local cell = table.remove(unused)
+    if not cell then
+        assert(used < CELLS, "no cell is left")
+        cell = base + used
+        used = used + 1
+    end
+    cells[cell] = 0
+    mine[key] = cell
+    local ok, err = directory:safe_set(key, cell)
+    if not ok then
+        complain("a count is lost, drains may end early", err)
+    end
+    generation.step()
+    return cell
 end
 
 function _M.key(name, class)
@@ -60,15 +78,13 @@ function _M.name(key)
 end
 
 function _M.add(key, amount)
-    local count = (mine[key] or 0) + (amount or 1)
-    mine[key] = count
-    publish(key, count)
+    local cell = mine[key] or open(key)
+    cells[cell] = cells[cell] + (amount or 1)
 end
 
 function _M.remove(key, amount)
-    local count = mine[key] - (amount or 1)
-    mine[key] = count
-    publish(key, count)
+    local cell = mine[key]
+    cells[cell] = cells[cell] - (amount or 1)
 end
 
 -- Count what `key` counts in another class from now on; returns the new key. At no moment is it counted nowhere.
@@ -82,17 +98,17 @@ function _M.reclassify(key, class)
 end
 
 local function find_peers(key)
-    local generation = workers:get(GENERATION)
+    local present = generation.read() -- first: what is looked up after it is as new, or newer
     local found = peers[key]
-    if found and found.generation == generation then
+    if found and found.generation == present then
         return found
     end
     local name, class = key:match("^([^:]+):%d+:(.)$")
-    found = { generation = generation }
+    found = { generation = present }
     for slot = 0, ngx.worker.count() - 1 do
         local worker = workers:get(slot)
         if worker and worker ~= pid then
-            found[#found + 1] = name .. ":" .. worker .. ":" .. class
+            found[#found + 1] = directory:get(name .. ":" .. worker .. ":" .. class)
         end
     end
     peers[key] = found
@@ -101,12 +117,18 @@ end
 
 -- What `key`, which is this worker's, counts over all workers that live. Builds no strings: every request asks.
 function _M.total(key)
-    local total = mine[key] or 0
+    local cell = mine[key]
+    local total = cell and cells[cell] or 0
     local found = find_peers(key)
     for index = 1, #found do
-        total = total + (shared:get(found[index]) or 0)
+        total = total + cells[found[index]]
     end
     return total
+end
+
+local function read(key)
+    local cell = directory:get(key)
+    return cell and cells[cell] or 0
 end
 
 -- The sum over the workers that live.
@@ -115,7 +137,7 @@ function _M.sum(name, class)
     for slot = 0, ngx.worker.count() - 1 do
         local worker = workers:get(slot)
         if worker then
-            total = total + (shared:get(name .. ":" .. worker .. ":" .. class) or 0)
+            total = total + read(name .. ":" .. worker .. ":" .. class)
         end
     end
     return total
@@ -127,23 +149,31 @@ function _M.sum_class(class)
     for slot = 0, ngx.worker.count() - 1 do
         local worker = workers:get(slot)
         local suffix = worker and ":" .. worker .. ":" .. class
-        for _, key in ipairs(worker and shared:get_keys(0) or {}) do
+        for _, key in ipairs(worker and directory:get_keys(0) or {}) do
             if key:sub(-#suffix) == suffix then
-                total = total + (shared:get(key) or 0)
+                total = total + read(key)
             end
         end
     end
     return total
 end
 
--- Drop this worker's zeros: runs are never reused, so their keys would pile up.
+-- Drop this worker's zeros: runs are never reused, so their keys would pile up. Their cells rest until the next time.
 function _M.tidy()
-    for key, count in pairs(mine) do
-        if count == 0 then
+    for _, cell in ipairs(resting) do
+        unused[#unused + 1] = cell
+    end
+    resting = {}
+    for key, cell in pairs(mine) do
+        if cells[cell] == 0 then
             mine[key] = nil
             peers[key] = nil
-            shared:delete(key)
+            directory:delete(key)
+            resting[#resting + 1] = cell
         end
+    end
+    if resting[1] then
+        generation.step()
     end
 end
 

@@ -3,13 +3,15 @@
 -- Decides by the record and the address alone. nginx itself, as www-data, finds out what lies there (@files in
 -- nginx.conf): it follows no link to what is another's, and reads what its mode lets everybody read.
 local pages = require "hostel.pages"
+local settings = require "hostel.settings"
 local tell_agent = require "hostel.tell_agent"
 local traffic = require "hostel.traffic"
+local variables = require "hostel.variables"
 
 local complaints = ngx.shared.complaints
 local exec = ngx.exec
 local set_uri = ngx.req.set_uri
-local var = ngx.var
+local get, set = variables.get, variables.set
 
 local SLASH = 47
 local INDEX = "index.html"
@@ -19,6 +21,13 @@ local SAY_AGAIN_S = 60
 
 local _M = {}
 
+-- How far nobody but root can have changed what `path` leads to.
+local function find_home(path)
+    local homes = settings.homes
+    local _, last = path:find("^/[^/]+/", #homes + 1)
+    return path:sub(1, #homes) == homes and last and path:sub(1, last - 1) or homes
+end
+
 -- What `find` looks at, for the mapping of a record; nil where it is none.
 function _M.compile(mapping)
     local url, path = mapping.url, mapping.path
@@ -27,10 +36,12 @@ function _M.compile(mapping)
     end
     local parent, base = path:match("^(/.*)(/[^/]+)$")
     local prefix = url:gsub("/$", "")
-    return base and { prefix = prefix, length = #prefix, path = path, parent = parent, base = base }
+    local home = find_home(path)
+    return base and { prefix = prefix, length = #prefix, path = path, parent = parent, base = base, home = home }
 end
 
--- Where the file for `uri` would lie: a directory, and the rest of the path below it. Nil where no mapping fits.
+-- Where the file for `uri` would lie: the home, a directory, and the rest of the path below it. Nil where no mapping
+-- fits.
 local function find(mappings, uri)
     for index = 1, #mappings do
         local mapping = mappings[index]
@@ -38,9 +49,9 @@ local function find(mappings, uri)
         if uri:sub(1, length) == mapping.prefix then
             local following = uri:byte(length + 1)
             if following == SLASH then
-                return mapping.path, uri:sub(length + 1)
+                return mapping.home, mapping.path, uri:sub(length + 1)
             elseif not following then
-                return mapping.parent, mapping.base, true
+                return mapping.home, mapping.parent, mapping.base, true
             end
         end
     end
@@ -63,25 +74,26 @@ function _M.serve(entry)
     if not SHOWN_IN[entry.state] then
         return
     end
-    local uri = var.uri -- decoded, without `..` and doubled slashes
-    local directory, path, is_whole = find(entry.mappings, uri)
-    if not directory then
+    local uri = get("uri") -- decoded, without `..` and doubled slashes
+    local home, directory, path, is_whole = find(entry.mappings, uri)
+    if not home then
         return
     elseif not is_whole and is_hidden(path) then
         return pages.refuse(entry.website, "no_such_file")
     end
     traffic.enter_files(entry)
-    var.files_in = directory
-    var.files_for = uri
+    set("files_home", home)
+    set("files_in", directory)
+    set("files_for", uri)
     set_uri(path:byte(-1) == SLASH and path .. INDEX or path, false, true)
     return exec("@files")
 end
 
 -- The file turned out to be a directory: its pages would lead elsewhere without the slash at the end.
 function _M.move()
-    local query = var.request_uri:match("%?.*$") or ""
+    local query = get("request_uri"):match("%?.*$") or ""
     ngx.header["Cache-Control"] = "no-store" -- it may become a file
-    return pages.redirect(ngx.HTTP_MOVED_PERMANENTLY, ngx.escape_uri(var.files_for, 0) .. "/" .. query)
+    return pages.redirect(ngx.HTTP_MOVED_PERMANENTLY, ngx.escape_uri(get("files_for"), 0) .. "/" .. query)
 end
 
 local function tell(premature, website, path)
@@ -92,8 +104,8 @@ end
 
 -- The file may not be read: have its owner told, once in a while. The agent looks why, and writes it in the error log.
 function _M.note_refusal(entry)
-    local directory, path = find(entry.mappings, var.files_for)
-    if not directory then -- the mappings have changed since
+    local home, directory, path = find(entry.mappings, get("files_for"))
+    if not home then -- the mappings have changed since
         return
     end
     local file = directory .. (path:byte(-1) == SLASH and path .. INDEX or path)

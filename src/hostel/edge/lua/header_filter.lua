@@ -5,21 +5,22 @@ local counts = require "hostel.counts"
 local routes = require "hostel.routes"
 local settings = require "hostel.settings"
 local traffic = require "hostel.traffic"
+local variables = require "hostel.variables"
 
-local var = ngx.var
+local get, set = variables.get, variables.set
 
 local EVENT_STREAM = "text/event-stream"
 
 -- nginx passes an upstream's 1xx as if it were final and what follows it raw, and so an answer without a status line
 -- (its status is 9 here). Only a 101 that the visitor asked for may pass.
 local function is_forged(status)
-    return status < 200 and (status ~= 101 or var.websocket == "")
+    return status < 200 and (status ~= 101 or get("websocket") == "")
 end
 
 -- "cookies" clears those of the whole registrable domain: one website would log everybody out of the others.
 local function hide_clear_site_data()
     local suffix = settings.shared_suffix
-    if ngx.header.clear_site_data and suffix ~= "" and var.host:sub(-#suffix) == suffix then
+    if suffix ~= "" and get("sent_http_clear_site_data") and get("host"):sub(-#suffix) == suffix then
         ngx.header.clear_site_data = nil
     end
 end
@@ -29,17 +30,17 @@ local function filter()
         return ngx.exit(ngx.ERROR)
     end
     hide_clear_site_data()
-    local hsts = var.hsts
+    local hsts = get("hsts")
     if hsts and hsts ~= "" then
         ngx.header.strict_transport_security = hsts
     end
-    local content_type = ngx.header.content_type
+    local content_type = get("sent_http_content_type")
     if content_type and content_type:sub(1, #EVENT_STREAM):lower() == EVENT_STREAM then
-        local bound = var.bound
+        local bound = get("bound")
         if bound ~= "" then
-            var.bound = counts.reclassify(bound, counts.STREAMING)
+            set("bound", counts.reclassify(bound, counts.STREAMING))
         end
-        local entry = routes.find(var.host)
+        local entry = routes.find(get("host"))
         if entry and not entry.is_broken then
             traffic.note_stream(entry)
         end

@@ -2,6 +2,7 @@
 --
 -- It comes from access.lua (the site is held), from balancer.lua (the site is held by the time the body has arrived) or
 -- from nginx's own 502 (connect() was refused). The last counts once for a request, and only if nothing was sent.
+local bodies = require "hostel.bodies"
 local clock = require "hostel.clock"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
@@ -222,7 +223,7 @@ local function hold()
         return pages.answer_state(entry)
     end
     -- Running, or refusing still: then the last attempt decides, and its refusal is the 502.
-    return traffic.pass(entry, must_wait)
+    return traffic.pass(entry, bodies.find_length(), must_wait)
 end
 
 return function()

@@ -41,17 +41,17 @@ end
 return function(options)
     settings.routes = options.routes
     settings.pages = options.pages
+    settings.homes = options.homes
+    settings.panel_host = options.panel_host
     settings.agent_socket = options.agent_socket
     settings.secret = make_secret()
-    settings.panel_host = options.panel_host
     settings.shared_suffix = options.shared_suffix
 
     local state = ngx.shared.edge_state
-    state:set("version", 1)
     state:set("routes_known", 0)
     state:set("held_total", 0)
     -- Greater than every count of an earlier nginx, so that `arrived` of a domain never goes back.
-    state:set("arrived_base", math.floor(ngx.now() * 1000) * ARRIVED_PER_MS)
+    settings.arrived_base = math.floor(ngx.now() * 1000) * ARRIVED_PER_MS
 
     require("hostel.pages").load()
     load_certificates(options.certificates, options.certificate_index)

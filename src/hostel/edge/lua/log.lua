@@ -3,8 +3,9 @@
 local bodies = require "hostel.bodies"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
+local variables = require "hostel.variables"
 
-local var = ngx.var
+local get = variables.get
 
 local function uncount(key)
     if key and key ~= "" then
@@ -26,8 +27,8 @@ local function attempt(deed, value)
 end
 
 return function()
-    attempt(uncount, var.bound)
-    attempt(uncount, var.place)
-    attempt(uncount, var.held)
-    attempt(release, var.upload)
+    attempt(uncount, get("bound"))
+    attempt(uncount, get("place"))
+    attempt(uncount, get("held"))
+    attempt(release, get("upload"))
 end

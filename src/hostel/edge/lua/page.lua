@@ -28,8 +28,8 @@ local function answer(status)
     if not entry or entry.state == "deleted" then
         return pages.answer(code)
     end
-    if var.site_log == "" then
-        var.site_log = entry.access_log
+    if var[entry.log_variable] == "" then
+        var[entry.log_variable] = entry.access_log
     end
     return pages.refuse(entry.website or var.host, code)
 end

@@ -1,8 +1,10 @@
 -- WebSockets that a switch closed all come back in the same second. For a while after it each upgrade waits for a
 -- random part of the time that is left, so that their number a second is even and the new run is not overrun.
+local variables = require "hostel.variables"
+
+local get = variables.get
 local now = ngx.now
 local random = math.random
-local var = ngx.var
 
 local _M = {}
 
@@ -15,7 +17,7 @@ end
 
 -- Whether this request is to wait in @spread: near the switch, on either side, for the clock may have been set back.
 function _M.is_due(entry)
-    return entry.spread_until ~= nil and math.abs(now() - entry.spread_from) < entry.spread_s and var.websocket ~= ""
+    return entry.spread_until ~= nil and math.abs(now() - entry.spread_from) < entry.spread_s and get("websocket") ~= ""
 end
 
 -- How long; never longer than the whole time, also where a clock was set back since the record was written.

@@ -1,7 +1,8 @@
 -- The route table: which record a host name has now.
 --
 -- The record on disk is the truth. The shared dict `routes` holds its text once somebody asked for it or the agent
--- pushed it; each worker keeps a decoded copy that is valid while the text is the same, so a request decodes no JSON.
+-- pushed it. Each worker keeps a decoded copy, so a request decodes no JSON; it is valid while the table's version is
+-- the one at which its text was compared with the dict's. A push changes the dict, then the version, then answers.
 -- Unknown names live in a dict of their own, where a flood of them can push out nothing else.
 local cjson = require "cjson.safe"
 local clock = require "hostel.clock"
@@ -11,6 +12,7 @@ local files = require "hostel.files"
 local password = require "hostel.password"
 local reconnects = require "hostel.reconnects"
 local settings = require "hostel.settings"
+local shared_memory = require "hostel.shared_memory"
 
 local find_in = ngx.re.find
 
@@ -18,6 +20,7 @@ local routes = ngx.shared.routes
 local unknown = ngx.shared.unknown
 local arrived = ngx.shared.arrived
 local state = ngx.shared.edge_state
+local version = shared_memory.version
 
 -- As wire/names.py has it: nothing else is ever looked up, in a dict or on disk.
 local DOMAIN = [[\A(?=.{1,85}\z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\z]]
@@ -45,7 +48,7 @@ local SWITCHES = {
 local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0, max_body_bytes = 100 * 1024 * 1024 }
 
 -- Stands for a record that exists and cannot be read. Never cached.
-local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "" }
+local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "", log_variable = "site_log" }
 
 local _M = { BROKEN = BROKEN }
 
@@ -151,6 +154,7 @@ function _M.decode(raw)
         return nil, "bad value of http_users"
     end
     record.location = find_location(record)
+    record.log_variable = record.domain == settings.panel_host and "panel_log" or "site_log"
     record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)
     record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)
@@ -176,14 +180,13 @@ local function read_record(domain)
     return raw, err
 end
 
-local function load(domain)
-    local version = state:get("version")
-    if not find_in(domain, DOMAIN, "jo") or unknown:get(domain) == version then
+local function load(domain, present)
+    if not find_in(domain, DOMAIN, "jo") or unknown:get(domain) == present then
         return nil
     end
     local raw, err, is_absent = read_record(domain)
     if is_absent then
-        unknown:set(domain, version)
+        unknown:set(domain, present)
         return nil
     end
     local entry
@@ -203,34 +206,43 @@ local function load(domain)
     else
         complain("route record of " .. domain .. " is not kept", err) -- served all the same, from the disk each time
     end
+    entry.version = present
     decoded[domain] = entry
     return entry
 end
 
--- The entry of `domain` as it is now; nil for an unknown name, BROKEN for a record that cannot be read.
-function _M.find(domain)
+local function compare(domain, present)
     local raw = routes:get(domain)
     if not raw then
-        return load(domain)
+        return load(domain, present)
     end
     local entry = decoded[domain]
     if not entry or entry.raw ~= raw then
         entry = _M.decode(raw)
         decoded[domain] = entry
     end
+    entry.version = present
     return entry
+end
+
+-- The entry of `domain` as it is now; nil for an unknown name, BROKEN for a record that cannot be read.
+function _M.find(domain)
+    local present = version.read() -- before the dict: so no entry is older than the version it is noted for
+    local entry = decoded[domain]
+    if entry and entry.version == present then
+        return entry
+    end
+    return compare(domain, present)
 end
 
 -- Count that a request for `domain` arrived, then read its record, in this order: the agent, having published a state
 -- and read the count, knows that every request not counted yet will see that state. Unknown names are not counted.
 function _M.arrive(domain)
-    if not decoded[domain] then
-        local entry = _M.find(domain)
-        if not entry or entry.is_broken then
-            return entry
-        end
+    local entry = decoded[domain] or _M.find(domain)
+    if not entry or entry.is_broken then
+        return entry
     end
-    local _, err = arrived:incr(decoded[domain].website, 1, state:get("arrived_base"))
+    local _, err = arrived:incr(entry.website, 1, settings.arrived_base)
     if err then
         complain("an arrival was not counted", err)
     end
@@ -238,7 +250,7 @@ function _M.arrive(domain)
 end
 
 function _M.count_arrived(domain)
-    return arrived:get(domain) or state:get("arrived_base")
+    return arrived:get(domain) or settings.arrived_base
 end
 
 local function lock(domain)
@@ -282,7 +294,7 @@ function _M.push(raw)
     end
     local held
     held, err = replace(entry)
-    state:incr("version", 1)
+    version.step()
     state:delete("lock:" .. entry.domain)
     return held, err
 end

@@ -8,34 +8,35 @@ local counts = require "hostel.counts"
 local idleness = require "hostel.idleness"
 local pages = require "hostel.pages"
 local reconnects = require "hostel.reconnects"
+local variables = require "hostel.variables"
 
-local var = ngx.var
+local get, set = variables.get, variables.set
 
 local _M = {}
 
--- Receive the body, unless its website wants it as it comes; then take a place at the running website of `entry`, or
--- end the request.
-local function enter(entry)
+-- Receive the body, of `length` bytes at most, unless its website wants it as it comes; then take a place at the
+-- running website of `entry`, or end the request.
+local function enter(entry, length)
     if entry.buffer_requests ~= false then
-        bodies.receive(entry.website)
-    elseif var.unread == "" and bodies.is_expected() then
-        var.unread = "yes"
+        bodies.receive(entry.website, length)
+    elseif length > 0 and get("unread") == "" then
+        set("unread", "yes")
     end
-    local is_websocket = var.websocket ~= ""
+    local is_websocket = get("websocket") ~= ""
     local key = is_websocket and entry.websockets_key or entry.requests_key
     if counts.total(key) >= (is_websocket and entry.max_websockets or entry.max_requests) then
         return pages.refuse(entry.website, is_websocket and "too_many_websockets" or "too_many_requests")
     end
     counts.add(key)
-    var.place = key
+    set("place", key)
     idleness.note(entry)
 end
 
 -- Send the request on to the running website of `entry`, or end it. Where `is_spread`, a WebSocket that comes back
 -- after a switch waits for its turn first.
-function _M.pass(entry, is_spread)
-    var.site_host = var.visitor_scheme == "https" and entry.https_host or entry.host
-    enter(entry)
+function _M.pass(entry, length, is_spread)
+    set("site_host", get("visitor_scheme") == "https" and entry.https_host or entry.host)
+    enter(entry, length)
     if is_spread and reconnects.is_due(entry) then
         return ngx.exec("@spread")
     elseif entry.location then
@@ -50,22 +51,22 @@ function _M.enter_files(entry)
         return pages.refuse(entry.website, "too_many_files")
     end
     counts.add(key)
-    var.place = key
+    set("place", key)
 end
 
 function _M.leave()
-    local place = var.place
+    local place = get("place")
     if place ~= "" then
-        var.place = ""
+        set("place", "")
         counts.remove(place)
     end
 end
 
 -- The response turned out to be an event stream: count it with the WebSockets, unless those are as many as may be.
 function _M.note_stream(entry)
-    local place = var.place
+    local place = get("place")
     if place == entry.requests_key and counts.total(entry.websockets_key) < entry.max_websockets then
-        var.place = counts.reclassify(place, counts.WEBSOCKETS)
+        set("place", counts.reclassify(place, counts.WEBSOCKETS))
     end
 end
 
