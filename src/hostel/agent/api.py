@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hostel.agent import certificate_desk
+from hostel.agent.console_api import console_routes
 from hostel.agent.doctor import check_machine
 from hostel.agent.doors import DoorRequest, Doors
 from hostel.agent.node import Node
@@ -62,6 +63,7 @@ def panel_app(node: Node) -> Starlette:
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
+        *console_routes(node),
         *_domain_routes(node),
         *_error_routes(node),
         *_home_routes(node),

@@ -1,6 +1,6 @@
-"""Consoles: commands of root's command line in tenants' sandboxes. Whoever asked runs one, and says when it is over.
+"""Commands of root's command line in tenants' sandboxes. Whoever asked runs one, and says when it is over.
 
-The panel's own commands are run the same way, and are nobody's consoles.
+Each counts as one of the tenant's consoles. The panel's own commands are run the same way, and are nobody's consoles.
 """
 
 import time
@@ -11,7 +11,7 @@ from hostel.agent.gates import Gates
 from hostel.agent.launch import Launcher
 from hostel.agent.sandbox import Sandboxes
 from hostel.agent.tenant import Tenant
-from hostel.wire.errors import AccountSuspended, MalformedMessage, TooManyConsoles, UnknownTenant
+from hostel.wire.errors import MalformedMessage
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.website import ExecPlan, ExecRequest, RunId
 
@@ -33,21 +33,24 @@ class Commands:
     def adopt(self, run: RunId, tenant: Tenant) -> None:
         """One that an earlier agent prepared, and that runs."""
         self._known[run] = (tenant, time.monotonic())
+        tenant.open_consoles.add(run)
 
     async def prepare(self, tenant: Tenant, request: ExecRequest) -> ExecPlan:
         """A sandbox for one command; whoever asked runs it, then has it discarded."""
         if not request.argv:
             raise MalformedMessage("argv: expected a command")
-        self._check(tenant)
+        tenant.check_may_run()
+        tenant.check_consoles()
         await tenant.ensure()
         if tenant.name != SYSTEM_TENANT:
             await self._gates.require(tenant.socket_directory)
-        self._check(tenant)
+        tenant.check_may_run()
+        tenant.check_consoles()
         spec = self._launcher.command(tenant, request.argv, tenant.record.limits, terminal=request.terminal)
         self.adopt(spec.run, tenant)  # counted from here on
         try:
             argv = await self._sandboxes.prepare_foreground(spec, tenant, terminal=request.terminal)
-            self._check_may_run(tenant)
+            tenant.check_may_run()
         except BaseException:
             await self.discard(spec.run)
             raise
@@ -59,8 +62,12 @@ class Commands:
         """Remove a command's sandbox, ending what still runs in it. Idempotent."""
         found = self._known.pop(run, None)
         if found is not None:
-            await self._sandboxes.discard(run, found[0])
-            self._disk.measure_soon(found[0].name)
+            tenant, _ = found
+            try:
+                await self._sandboxes.discard(run, tenant)
+            finally:
+                tenant.open_consoles.discard(run)
+            self._disk.measure_soon(tenant.name)
 
     async def discard_all(self, tenant: Tenant) -> None:
         for run in self._runs_of(tenant):
@@ -75,21 +82,3 @@ class Commands:
 
     def _runs_of(self, tenant: Tenant) -> list[RunId]:
         return [run for run, (owner, _) in self._known.items() if owner is tenant]
-
-    def _check(self, tenant: Tenant) -> None:
-        self._check_may_run(tenant)
-        limit, name = tenant.record.limits.consoles, tenant.name
-        if name != SYSTEM_TENANT and len(self._runs_of(tenant)) >= limit:
-            raise TooManyConsoles(
-                f"{name} may have {limit} consoles open (limit `consoles`). Close one, or let the operator raise it: "
-                f"`hostel user limits {name} consoles=...`"
-            )
-
-    def _check_may_run(self, tenant: Tenant) -> None:
-        """Raises AccountSuspended or UnknownTenant."""
-        if tenant.is_suspended:
-            raise AccountSuspended(
-                f"The account {tenant.name} is suspended; `hostel user resume {tenant.name}` ends that."
-            )
-        if tenant.is_leaving:
-            raise UnknownTenant(f"The user {tenant.name!r} is being removed.")

@@ -19,6 +19,7 @@ CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 KEEPER = "/usr/local/libexec/keeper.py"
 DOOR = "/usr/local/libexec/door.py"
 WORKSHOP = "/usr/local/libexec/workshop.py"
+CONSOLE = "/usr/local/libexec/console.py"
 HOSTNAME = "hostel"
 # Copied from the host where it has them: no secrets, and programs fail in odd ways without.
 _FROM_HOST = ("alternatives", "bash_completion.d", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "magic",
@@ -35,6 +36,13 @@ PS1='\\[\\e[0;0m\\]\\A \\w\\[\\e[0;33m\\] \\[\\e[1;32m\\]$ \\[\\e[0;0m\\]'
 shopt -s checkwinsize
 alias ls='ls --color=auto'
 [ -r /usr/local/bin/virtualenvwrapper.sh ] && . /usr/local/bin/virtualenvwrapper.sh
+"""
+_PROFILE = """\
+[ -n "$BASH" ] && . /etc/bash.bashrc
+[ -r ~/.bashrc ] && . ~/.bashrc
+# A console that was opened in a virtualenv.
+[ -n "$HOSTEL_VIRTUALENV" ] && . "$HOSTEL_VIRTUALENV/bin/activate"
+unset HOSTEL_VIRTUALENV
 """
 _PIP = '#!/bin/sh\nexec /usr/local/bin/python3 -m pip "$@"\n'
 
@@ -104,7 +112,7 @@ def _build_usr_local(new: Path, interpreters: Sequence[Interpreter]) -> None:
     (binaries / "virtualenvwrapper.sh").symlink_to("/usr/share/virtualenvwrapper/virtualenvwrapper.sh")
     for name in ("pip", "pip3"):
         _write(binaries / name, _PIP, 0o755)
-    for own in (KEEPER, DOOR, WORKSHOP):
+    for own in (KEEPER, DOOR, WORKSHOP, CONSOLE):
         shutil.copyfile(Path(__file__).with_name(os.path.basename(own)), new / "libexec" / os.path.basename(own))
 
 
@@ -117,7 +125,7 @@ def _build_etc(new: Path, hosts: Mapping[str, str], resolver: str, own_ca: bytes
     _write(new / "hostname", f"{HOSTNAME}\n")
     _write(new / "resolv.conf", f"nameserver {resolver}\n")
     _write(new / "nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\nservices: files\n")
-    _write(new / "profile", '[ -n "$BASH" ] && . /etc/bash.bashrc\n[ -r ~/.bashrc ] && . ~/.bashrc\n')
+    _write(new / "profile", _PROFILE)
     _write(new / "bash.bashrc", _BASHRC)
     _write(new / "bashrc", ". /etc/bash.bashrc\n")
     for name in ("passwd", "group"):

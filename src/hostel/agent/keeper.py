@@ -23,6 +23,8 @@ def main() -> int:
     if child == 0:
         with contextlib.suppress(OSError):
             os.close(SIZES)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores, and the command would inherit that
+            signal.signal(number, signal.SIG_DFL)
         try:
             os.execvp(sys.argv[1], sys.argv[1:])
         except OSError as error:

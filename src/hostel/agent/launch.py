@@ -8,18 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hostel
-from hostel.agent.image import CA_BUNDLE, DOOR, KEEPER, WORKSHOP, Image, account_mounts
+from hostel.agent.image import CA_BUNDLE, CONSOLE, DOOR, KEEPER, WORKSHOP, Image, account_mounts
 from hostel.agent.oci import Mount
 from hostel.agent.ports import Ports
 from hostel.agent.sandbox import Kind, RunSpec
 from hostel.agent.sockets import SOCKET_NAME
 from hostel.agent.tenant import Tenant
 from hostel.wire.config import Config
+from hostel.wire.console import SHELL, ConsoleReport, split_arguments
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.streams import Streams
 from hostel.wire.website import MIB, Limits, Listens, RunId, WebsiteSpec
 
+TERMINAL = "xterm-256color"
 DOOR_LIMITS = Limits(memory_bytes=128 * MIB, pids=32, cpu=1.0)
 WORKSHOP_LIMITS = Limits(memory_bytes=512 * MIB, pids=128, cpu=1.0)
 _INSIDE = Paths(Path("/"))  # where the panel finds things in its sandbox
@@ -75,15 +77,13 @@ class Launcher:
         )
 
     def command(self, tenant: Tenant, argv: tuple[str, ...], limits: Limits, *, terminal: bool) -> RunSpec:
-        """A console or one command. For the system tenant it runs beside the panel, with the panel's mounts."""
+        """A shell or one command. For the system tenant it runs beside the panel, with the panel's mounts."""
         is_panel = tenant.name == SYSTEM_TENANT
         environment = self._environment(tenant, is_panel=is_panel)
         if not is_panel:
-            environment["WORKON_HOME"] = f"/home/{tenant.name}/.virtualenvs"
-            if tenant.record.api_token:
-                environment["API_TOKEN"] = tenant.record.api_token
+            environment |= _for_hands(tenant)
         if terminal:
-            environment["TERM"] = "xterm-256color"
+            environment["TERM"] = TERMINAL
             argv = ("/usr/bin/python3", "-I", KEEPER, *argv)
         return RunSpec(
             run=new_run(),
@@ -95,6 +95,31 @@ class Launcher:
             mounts=self._mounts(tenant, is_panel=is_panel),
             cwd=self._home(tenant, is_panel=is_panel),
             interpreters=self.image.interpreters,
+        )
+
+    def console(self, tenant: Tenant, console: ConsoleReport, *, notice: str) -> RunSpec:
+        """What keeps a command on a terminal while nobody looks. `notice` is shown first."""
+        run = new_run()
+        directory = "/var/sockets/console"
+        home, wanted = self._home(tenant, is_panel=False), console.wanted
+        # A login shell, as `hostel shell` gives: both read the same files of the user's.
+        program = ("/bin/bash", "-l") if wanted.executable == SHELL else (wanted.executable,)
+        argv = ("/usr/bin/python3", "-I", CONSOLE, f"{directory}/{SOCKET_NAME}", notice,
+                wanted.working_directory or home, wanted.virtualenv, *program)  # fmt: skip
+        return RunSpec(
+            run=run,
+            kind=Kind.CONSOLE,
+            tenant=tenant.name,
+            argv=(*argv, *split_arguments(wanted.arguments)),
+            environment=self._environment(tenant, is_panel=False) | _for_hands(tenant) | {"TERM": TERMINAL},
+            limits=tenant.record.limits,
+            mounts=(
+                *self._mounts(tenant, is_panel=False),
+                Mount(source=str(tenant.socket_directory / run), to=directory, writable=True, executable=False),
+            ),
+            cwd=home,
+            interpreters=self.image.interpreters,
+            console=console,
         )
 
     def door(self, tenant: Tenant) -> RunSpec:
@@ -176,6 +201,12 @@ class Launcher:
             Mount(source=str(self.paths.agent_for_panel), to=str(_INSIDE.agent_for_panel), writable=True),
             *(Mount(source=place, to=place) for place in outside_usr if place not in nested and place != "/usr"),
         )
+
+
+def _for_hands(tenant: Tenant) -> dict[str, str]:
+    """What people find in the environment beyond what websites do."""
+    token = {"API_TOKEN": tenant.record.api_token} if tenant.record.api_token else {}
+    return {"WORKON_HOME": f"/home/{tenant.name}/.virtualenvs", **token}
 
 
 def _shell(spec: WebsiteSpec) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from hostel.agent import cgroup, network, sockets
 from hostel.agent.certificate_desk import find_authority
 from hostel.agent.challenges import Challenges
 from hostel.agent.commands import Commands
+from hostel.agent.consoles import Consoles
 from hostel.agent.disk import Disk
 from hostel.agent.dns import Dns
 from hostel.agent.doors import Doors
@@ -121,6 +122,7 @@ class Node:
         self.commands = Commands(parts.launcher, parts.sandboxes, parts.gates, self.disk)
         self.doors = Doors(parts.launcher.door, parts.sandboxes, parts.gates)
         self.workshops = Doors(parts.launcher.workshop, parts.sandboxes, parts.gates)
+        self.consoles = Consoles(parts.launcher, parts.sandboxes, parts.gates, self.disk, paths.last_console)
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
         self._surges: dict[RunId, Limits] = {}
@@ -205,6 +207,7 @@ class Node:
         runs = [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup)]
         await asyncio.to_thread(cgroup.terminate, runs, grace_s=_SUSPENSION_GRACE_S)
         await self.commands.discard_all(tenant)
+        await self.consoles.end_all(tenant)
         await self.doors.close(tenant)
         await self.workshops.close(tenant)
         log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
@@ -223,6 +226,7 @@ class Node:
             await asyncio.gather(*(self._delete_website(website) for website in websites))
             await asyncio.gather(*(website.retired() for website in websites))
             await self.commands.discard_all(tenant)
+            await self.consoles.end_all(tenant)
             await self.doors.close(tenant)
             await self.workshops.close(tenant)
             await asyncio.to_thread(tenant.release)
@@ -561,7 +565,7 @@ class Node:
         for run in self._surges.keys() - adopted.keys():  # it has ended: there is only one
             self.tenants[records[run].tenant].end_surge(self._surges.pop(run))
         failpoint.reach("node.restore.adopted")
-        known = set(adopted) | self.commands.runs
+        known = set(adopted) | self.commands.runs | self.consoles.runs
         # Looked for before anything new is started, removed once visitors are served again.
         leftover_runs = self._parts.sandboxes.unknown(known)
         leftover_cgroups = self._unknown_cgroups(known)
@@ -611,6 +615,9 @@ class Node:
                 continue
             if record.kind is Kind.COMMAND and cgroup.processes(f"{tenant.cgroup}/{record.run}"):
                 self.commands.adopt(record.run, tenant)
+            elif record.kind is Kind.CONSOLE:
+                with contextlib.suppress(ProcessLookupError):
+                    self.consoles.adopt(self._parts.sandboxes.adopt(record, tenant))
             elif record.kind is Kind.WEBSITE:
                 with contextlib.suppress(ProcessLookupError):
                     adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)

@@ -27,6 +27,7 @@ from hostel.agent.streams import Logger, Output, make_streams, open_streams, rem
 from hostel.agent.tenant import Tenant, edge_gid
 from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.console import ConsoleReport
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.names import SYSTEM_TENANT
@@ -43,8 +44,9 @@ _TERM_TO_KILL_CHECK_S = 5.0  # after KILL the kernel needs a moment; longer mean
 
 class Kind(StrEnum):
     WEBSITE = "website"
-    COMMAND = "command"  # a console or a single command of root's command line
+    COMMAND = "command"  # a shell or a single command of root's command line
     DOOR = "door"  # the files API's hands in a tenant's home
+    CONSOLE = "console"  # one that goes on while nobody looks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +65,7 @@ class RunSpec:
     website: str = ""  # canonical domain
     port: int = 0  # where it listens; 0: on its socket
     streams: Streams | None = None
+    console: ConsoleReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,7 @@ class RunRecord:
     website: str
     process: ProcessIdentity | None = None
     port: int = 0
+    console: ConsoleReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,6 +269,7 @@ class Sandboxes:
             number=tenant.record.number,
             website=spec.website,
             port=spec.port,
+            console=spec.console,
         )
         bundle = self._bundle(spec.run)
         bundle.mkdir(mode=0o700, parents=True)

@@ -21,11 +21,11 @@ from hostel.agent.installation import Installation
 from hostel.agent.network import Namespace
 from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import MalformedMessage
+from hostel.wire.errors import AccountSuspended, MalformedMessage, TooManyConsoles, UnknownTenant
 from hostel.wire.files import write_atomically
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.paths import Paths
-from hostel.wire.website import Limits, TenantLimits, TenantSpec, Version
+from hostel.wire.website import Limits, RunId, TenantLimits, TenantSpec, Version
 
 log = structlog.get_logger()
 
@@ -69,6 +69,7 @@ class Tenant:
         self._namespace: Namespace | None = None
         self.start_slots = asyncio.Semaphore(_SIMULTANEOUS_STARTS)
         self.is_leaving = False
+        self.open_consoles: set[RunId] = set()
         self._surge_bytes = 0
         self._are_limits_due = False
         self._ensuring = asyncio.Lock()
@@ -105,6 +106,22 @@ class Tenant:
     @property
     def account_directory(self) -> Path:
         return account_directory(self._paths, self.record.number)
+
+    def check_may_run(self) -> None:
+        """Raises AccountSuspended, or UnknownTenant while it is being removed."""
+        if self.is_suspended:
+            raise AccountSuspended(f"The account {self.name} is suspended; `hostel user resume {self.name}` ends that.")
+        if self.is_leaving:
+            raise UnknownTenant(f"The user {self.name!r} is being removed.")
+
+    def check_consoles(self) -> None:
+        """Raises TooManyConsoles. The panel's own commands are nobody's consoles."""
+        limit, name = self.record.limits.consoles, self.name
+        if name != SYSTEM_TENANT and len(self.open_consoles) >= limit:
+            raise TooManyConsoles(
+                f"{name} may have {limit} consoles open (limit `consoles`). Close one, or let the operator raise it: "
+                f"`hostel user limits {name} consoles=...`"
+            )
 
     @property
     def is_ready(self) -> bool:

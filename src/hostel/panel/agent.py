@@ -18,6 +18,7 @@ from django.conf import settings
 
 from hostel.wire.certificate import CertificateOrder, CertificateReport, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.console import ConsoleReport, ConsoleReports, ConsoleRequest, InputTaken
 from hostel.wire.errors import (
     AgentUnreachable,
     FilesUnreachable,
@@ -133,6 +134,37 @@ def list_tenants() -> tuple[TenantReport, ...]:
     return parse(TenantReports, _ask("GET", "/tenants", deadline_s=_QUICK_S)).tenants
 
 
+def list_consoles(tenant: str) -> ConsoleReports:
+    return parse(ConsoleReports, _ask("GET", f"/tenants/{tenant}/consoles", deadline_s=_QUICK_S))
+
+
+def open_console(tenant: str, wanted: ConsoleRequest) -> ConsoleReport:
+    """Raises ConsoleRefused, TooManyConsoles or ConsoleUnreachable."""
+    return parse(ConsoleReport, _ask("POST", f"/tenants/{tenant}/consoles", wanted, deadline_s=_DEED_S))
+
+
+def get_console(tenant: str, number: int) -> ConsoleReport:
+    """Raises UnknownConsole."""
+    return parse(ConsoleReport, _ask("GET", f"/tenants/{tenant}/consoles/{number}", deadline_s=_QUICK_S))
+
+
+def end_console(tenant: str, number: int) -> None:
+    """Raises UnknownConsole."""
+    _ask("DELETE", f"/tenants/{tenant}/consoles/{number}", deadline_s=_DEED_S)
+
+
+def read_console(tenant: str, number: int) -> bytes:
+    """What it has shown last. Raises UnknownConsole or ConsoleUnreachable."""
+    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/consoles/{number}/latest", {})) as response:
+        return _read_bounded(response)
+
+
+def give_console_input(tenant: str, number: int, data: bytes) -> int:
+    """How many of the bytes it took: fewer where its command does not read. Raises as `read_console`."""
+    path = f"/tenants/{tenant}/consoles/{number}/input"
+    return parse(InputTaken, _ask("POST", path, data, deadline_s=_DEED_S)).taken
+
+
 def open_file(tenant: str, path: str) -> httpx.Response:
     """The agent's answer, unread: JSON is a directory, anything else a file. Whoever asks closes it.
 
@@ -236,10 +268,7 @@ def read_on(tenant: str, path: str, *, after: str) -> "LogLines":
 async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[LogLines]":
     """What comes after a position, as it comes; nothing for a while is an empty answer. Ends where the files do not
     answer any more: whoever follows asks again from the last position."""
-    socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
-    transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_keepalive_connections=0))
-    timeout = httpx.Timeout(FOLLOW_WAIT_S + _MARGIN_S, connect=2.0)
-    async with httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=timeout) as client:
+    async with async_client(answer_s=FOLLOW_WAIT_S + _MARGIN_S) as client:
         while True:
             query = {**_at(path), "after": after, "wait_s": str(FOLLOW_WAIT_S)}
             try:
@@ -251,6 +280,16 @@ async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[Lo
                 return
             yield found
             after = found.position
+
+
+def async_client(*, answer_s: float | None) -> httpx.AsyncClient:
+    """For what goes on for long: `answer_s` is for how long nothing may come."""
+    socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
+    transport = httpx.AsyncHTTPTransport(
+        uds=str(socket), limits=httpx.Limits(max_keepalive_connections=0), verify=False
+    )
+    timeout = httpx.Timeout(answer_s, connect=2.0)
+    return httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=timeout, trust_env=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +326,10 @@ def printable(found: object) -> str:
 
 def read_json(response: httpx.Response) -> Any:
     """A tenant's own process has written it: bounded, and no more is believed than that it is JSON."""
+    return _parse_json(_read_bounded(response))
+
+
+def _read_bounded(response: httpx.Response) -> bytes:
     body = b""
     try:
         for piece in response.iter_raw():
@@ -295,7 +338,7 @@ def read_json(response: httpx.Response) -> Any:
                 raise FilesUnreachable
     except httpx.HTTPError as error:
         raise FilesUnreachable from error
-    return _parse_json(body)
+    return body
 
 
 def _parse_json(body: bytes) -> Any:
@@ -329,13 +372,13 @@ def _stream(
         raise AgentUnreachable from error
     if not isinstance(answer, dict):
         raise FilesUnreachable
-    raise _error(answer)
+    raise error_in(answer)
 
 
 def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -> Any:
     """The decoded answer. Raises AgentUnreachable, or the error that the agent answered with."""
-    content = None if message is None else json.dumps(to_jsonable(message))
-    headers = {} if content is None else {"Content-Type": "application/json"}
+    content = message if isinstance(message, bytes | None) else json.dumps(to_jsonable(message))
+    headers = {"Content-Type": "application/json"} if isinstance(content, str) else {}
     socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
     if not socket.exists():
         raise AgentUnreachable
@@ -347,11 +390,11 @@ def _ask(method: str, path: str, message: object = None, *, deadline_s: float) -
     except (httpx.HTTPError, ValueError) as error:
         raise AgentUnreachable from error
     if not response.is_success:
-        raise _error(answer)
+        raise error_in(answer)
     return answer
 
 
-def _error(answer: object) -> HostelError:
+def error_in(answer: object) -> HostelError:
     """What the agent, or a tenant's own process through it, said instead."""
     fields = answer if isinstance(answer, dict) else {}
     return error_from_answer(str(fields.get("code", "error")), printable(fields.get("message", "The agent failed.")))

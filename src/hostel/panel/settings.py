@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "hostel.panel.websites",
     "hostel.panel.domains",
     "hostel.panel.files",
+    "hostel.panel.consoles",
     "hostel.panel.api",
     "hostel.panel.apps.PanelConfig",
 ]

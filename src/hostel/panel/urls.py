@@ -7,6 +7,7 @@ from hostel.panel.accounts import views as accounts
 from hostel.panel.api import (
     certificates,
     command_check,
+    consoles,
     domains,
     environment,
     files,
@@ -23,6 +24,7 @@ from hostel.panel.websites.why import why
 
 _ACCOUNT = "api/v1/user/<str:username>/"
 _WEBSITES = "api/v1/user/<str:username>/websites/"
+_CONSOLES = "api/v0/user/<str:username>/consoles/"
 _FILES = "api/v0/user/<str:username>/files/"
 
 urlpatterns = [
@@ -46,6 +48,11 @@ urlpatterns = [
     path(_WEBSITES + "check/", command_check.CommandChecks.as_view(), name="command_check"),
     path(_WEBSITES + "<str:domain_name>/", api.WebsiteDetail.as_view(), name="website"),
     path(_WEBSITES + "<str:domain_name>/reload/", api.WebsiteReload.as_view(), name="reload"),
+    path(_CONSOLES, consoles.Consoles.as_view(), name="consoles"),
+    path(_CONSOLES + "shared_with_you/", consoles.SharedConsoles.as_view(), name="shared_consoles"),
+    path(_CONSOLES + "<int:number>/", consoles.Console.as_view(), name="console"),
+    path(_CONSOLES + "<int:number>/get_latest_output/", consoles.ConsoleOutput.as_view(), name="console_output"),
+    path(_CONSOLES + "<int:number>/send_input/", consoles.ConsoleInputs.as_view(), name="console_input"),
     path(_FILES + "path/<path:path>/", files.FilePath.as_view(), name="files"),
     path(_FILES + "tree/", files.FileTree.as_view(), name="tree"),
     path(_WEBSITES + "<str:domain_name>/environment/", environment.Environment.as_view(), name="environment"),

@@ -178,6 +178,7 @@ class TooManyConsoles(LimitReached):
     """The user has as many consoles open as the plan allows."""
 
     code = "limit_consoles"
+    status = 429  # as the compared API has it
 
 
 class DiskLimitReached(LimitReached):

@@ -39,6 +39,11 @@ class Paths:
         return self.state / "panel"
 
     @property
+    def last_console(self) -> Path:
+        """The highest number that a console has had."""
+        return self.state / "last_console"
+
+    @property
     def tenants(self) -> Path:
         return self.state / "tenants"
 

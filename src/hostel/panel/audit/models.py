@@ -45,6 +45,9 @@ class Deed(models.TextChoices):
     FILE_WRITE = "file.write"  # was asked for
     FILE_MOVE = "file.move"  # was asked for
     FILE_DELETE = "file.delete"  # was asked for
+    CONSOLE_CREATE = "console.create"  # was asked for
+    CONSOLE_INPUT = "console.input"  # by a call: what is typed in a browser stands nowhere
+    CONSOLE_DELETE = "console.delete"  # was asked for
     FULL_TOKEN_CREATE = "full_token.create"  # noqa: S105  # no password
     FULL_TOKEN_REVOKE = "full_token.revoke"  # noqa: S105
     TOKEN_CREATE = "token.create"  # noqa: S105
