@@ -71,6 +71,19 @@ def limits(
 
 
 @app.command(cls=Command)
+def operator(
+    name: NameArgument,
+    off: Annotated[bool, typer.Option("--off", help="No more.")] = False,
+    root: RootOption = DEFAULT_ROOT,
+) -> None:
+    """Let a user add, suspend and remove users and set their limits, on the page Users of the panel.
+
+    It is as much power over users as this command line has, and none over the machine. No page makes anybody one.
+    """
+    raise typer.Exit(run_panel(root, "user", "operator", name, *(["--off"] if off else [])))
+
+
+@app.command(cls=Command)
 def suspend(
     name: NameArgument,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="A note that `user list` shows.")] = "",

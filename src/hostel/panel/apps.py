@@ -1,6 +1,7 @@
 """The panel itself as a Django app: its system checks, its templates and its stylesheet."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 from django.core import checks
 
 from hostel.panel.logs import configure_structlog
@@ -15,3 +16,7 @@ class PanelConfig(AppConfig):
         configure_structlog()
         for check in (check_installation, check_limits, check_panel_host):
             checks.register(check)
+
+
+class OperatorConfig(AdminConfig):
+    default_site = "hostel.panel.operators.OperatorSite"

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from wsgiref.headers import Headers
 
+import django.contrib.admin
 import django_htmx
 import drf_spectacular_sidecar
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, Scope
@@ -114,7 +115,7 @@ def _make_application() -> ASGI3Application:
     files = ServeStaticASGI(
         get_asgi_application(), max_age=3600, allow_all_origins=False, add_headers_function=_harmless
     )
-    for owner in (__file__, django_htmx.__file__, drf_spectacular_sidecar.__file__):
+    for owner in (__file__, django.contrib.admin.__file__, django_htmx.__file__, drf_spectacular_sidecar.__file__):
         files.add_files(Path(owner).parent / "static", prefix="static/")
     for part in _CODEMIRROR:
         files.add_files(_JAVASCRIPT / "codemirror" / part, prefix=f"static/codemirror/{part}/")

@@ -10,8 +10,8 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 _SLASHES = re.compile("/+")
 # Scripts come from the panel's own files and nowhere else: also not from what users keep at this host.
-_STRICT_CONTENT = (
-    "default-src 'none'; script-src {static}; style-src {static}; img-src 'self'; connect-src 'self';"
+STRICT_CONTENT = (
+    "default-src 'none'; script-src {script}; style-src {style}; img-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
@@ -54,7 +54,8 @@ def api_over_https(get_response: GetResponse) -> GetResponse:
 
 def answer_headers(get_response: GetResponse) -> GetResponse:
     """Strict content rules, no caching (answers hold tokens and states), and a length."""
-    content_rules = _STRICT_CONTENT.format(static=f"https://{settings.SECURE_SSL_HOST}{settings.STATIC_URL}")
+    static = f"https://{settings.SECURE_SSL_HOST}{settings.STATIC_URL}"
+    content_rules = STRICT_CONTENT.format(script=static, style=static)
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

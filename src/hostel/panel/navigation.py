@@ -32,5 +32,8 @@ def _sections(request: HttpRequest) -> list[Section]:
             url = reverse(name, args=[request.user.username])
             is_current = request.path == url if url == home else request.path.startswith(url)
             sections.append(Section(title, url, is_current))
+        if request.user.is_superuser:
+            users = reverse("admin:index")
+            sections.append(Section("Users", users, request.path.startswith(users)))
     docs = reverse("docs")
     return [*sections, Section("API docs", docs, request.path == docs)]

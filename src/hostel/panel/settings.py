@@ -43,6 +43,7 @@ DEBUG = False
 ALLOWED_HOSTS = [HOSTEL_CONFIG.panel_host]
 
 INSTALLED_APPS = [
+    "hostel.panel.apps.OperatorConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -88,6 +89,7 @@ TEMPLATES = [
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "hostel.panel.navigation.navigation",
             ]

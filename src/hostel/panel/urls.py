@@ -1,5 +1,6 @@
 """All URLs of the panel. Each ends in a slash here; `middleware.one_spelling` forgives callers that leave it out."""
 
+from django.contrib import admin
 from django.urls import include, path
 
 from hostel.panel.accounts import history, logins, named_tokens
@@ -29,6 +30,7 @@ _FILES = "api/v0/user/<str:username>/files/"
 
 urlpatterns = [
     path("", websites.home, name="home"),
+    path("operator/", admin.site.urls),
     path("login/", accounts.log_in, name="login"),
     path("logout/", accounts.log_out, name="logout"),
     path("user/<str:username>/", websites.dashboard, name="dashboard"),

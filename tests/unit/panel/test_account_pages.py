@@ -169,6 +169,6 @@ def test_the_history_is_ones_own(owner, other):
 def test_the_first_visitor_learns_how_the_first_user_is_made_and_no_secret():
     browser = Client(headers={"host": HOST})
     page = browser.get("/login/", secure=True)
-    assert "hostel user add NAME" in text_of(page)
+    assert "hostel user add NAME hostel user operator NAME" in text_of(page)
     User.objects.add("first", password=PASSWORD)
     assert "hostel user add" not in text_of(browser.get("/login/", secure=True))

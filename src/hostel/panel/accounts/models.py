@@ -160,6 +160,15 @@ class User(AbstractUser):
         self.refresh_from_db()
         return True
 
+    def set_operator(self, is_operator: bool) -> bool:
+        """Whether this user sees the operators' pages. Returns False where it was so already."""
+        with transaction.atomic():
+            others = User.objects.filter(pk=self.pk).exclude(is_superuser=is_operator)
+            if not others.update(is_superuser=is_operator, is_staff=is_operator):
+                return False
+            record(self, Deed.USER_OPERATOR, self.username, {"is_operator": is_operator})
+        return True
+
     def change_limits(self, changes: Mapping[str, float | str | None]) -> None:
         """Give this user other limits than hostel.toml has; None goes back to those. Websites hear of it too."""
         with transaction.atomic():

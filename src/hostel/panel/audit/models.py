@@ -56,6 +56,7 @@ class Deed(models.TextChoices):
     LOGIN_END = "login.end"
     USER_ADD = "user.add"
     USER_LIMITS = "user.limits"
+    USER_OPERATOR = "user.operator"
     USER_SUSPEND = "user.suspend"
     USER_RESUME = "user.resume"
     USER_REMOVE = "user.remove"

@@ -1,9 +1,8 @@
-"""`user add | list | limits | password | suspend | resume | remove`."""
+"""`user add | list | limits | password | operator | suspend | resume | remove`."""
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -14,13 +13,16 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Count
 
 from hostel.panel import agent
+from hostel.panel.accounts import upkeep
 from hostel.panel.accounts.management.nouns import NounCommand
 from hostel.panel.accounts.models import User, generate_password
 from hostel.wire.config import LIMIT_KEYS, parse_limit
 from hostel.wire.errors import HostelError
-from hostel.wire.website import MIB, Tombstone
+from hostel.wire.website import MIB
 
 log = structlog.get_logger(__name__)
+
+_LATER = "It will be so when the agent has seen this."
 
 
 class Command(NounCommand):
@@ -37,6 +39,9 @@ class Command(NounCommand):
         parser.add_argument("name")
         parser.add_argument("changes", nargs="*", metavar="LIMIT=VALUE")
         parser.add_argument("--json", action="store_true", help="as JSON")
+        parser = verbs.add_parser("operator", help="let a user see to the users, on pages of the panel")
+        parser.add_argument("name")
+        parser.add_argument("--off", action="store_true", help="no more")
         parser = verbs.add_parser("suspend", help="stop everything of a user; all data stays")
         parser.add_argument("name")
         parser.add_argument("--reason", default="", help="a note for yourself")
@@ -50,10 +55,7 @@ class Command(NounCommand):
         user = User.objects.add(options["name"], password=password)
         self.stdout.write(f"Added user {user.username}.")
         self._show(password, is_made_up)
-        try:
-            agent.put_tenant(user.current_spec())
-        except HostelError as error:
-            self.say(f"{error}\nThe user's home will be there when the agent has seen this.")
+        self._say(upkeep.tell_of_user(user), "The user's home will be there when the agent has seen this.")
 
     def password(self, options: dict[str, Any]) -> None:
         user = User.objects.named(options["name"])
@@ -107,7 +109,7 @@ class Command(NounCommand):
         if changes:
             user.change_limits(changes)
             log.info("limits changed", user=user.username, limits=user.own_limits)
-            self._tell_of_limits(user)
+            self._say(upkeep.tell_of_limits(user), "The limits will hold when the agent has seen this.")
         rows = [
             {"limit": name, "value": getattr(user.plan, key), "default": getattr(settings.HOSTEL_CONFIG.limits, key),
              "is_own": key in user.own_limits}
@@ -120,21 +122,12 @@ class Command(NounCommand):
             note = f"  instead of {row['default']}" if row["is_own"] else ""
             self.stdout.write(f"{row['limit']:<20} {row['value']:>8}{note}")
 
-    def _tell_of_limits(self, user: User) -> None:
-        try:
-            agent.put_tenant(user.current_spec())
-            for website in user.websites.all():
-                agent.put_website(website.canonical_name, website.current_spec(), wait_s=0)
-        except HostelError as error:
-            log.warning("agent not told of limits", user=user.username, code=error.code)
-            self.say(f"{error}\nThe limits will hold when the agent has seen this.")
-
     def suspend(self, options: dict[str, Any]) -> None:
         user = User.objects.named(options["name"])
         if not user.suspend(reason=options["reason"]):
             self.say(f"{user.username} was suspended already.")
         log.info("user suspended", user=user.username)
-        self._tell_of_suspension(user)  # in any case: the agent may not have heard of it
+        self._say(upkeep.tell_of_user(user), _LATER)  # in any case: the agent may not have heard of it
         self.stdout.write(f"Suspended {user.username}: nothing of theirs runs, websites say so, and nothing is lost.")
 
     def resume(self, options: dict[str, Any]) -> None:
@@ -142,30 +135,29 @@ class Command(NounCommand):
         if not user.resume():
             self.say(f"{user.username} was not suspended.")
         log.info("user resumed", user=user.username)
-        self._tell_of_suspension(user)
+        self._say(upkeep.tell_of_user(user), _LATER)
         self.stdout.write(f"Resumed {user.username}: websites start with their first visitor.")
-
-    def _tell_of_suspension(self, user: User) -> None:
-        try:
-            agent.put_tenant(user.current_spec())
-        except HostelError as error:
-            log.warning("agent not told of a suspension", user=user.username, code=error.code)
-            self.say(f"{error}\nIt will be so when the agent has seen this.")
 
     def remove(self, options: dict[str, Any]) -> None:
         websites, tenant = User.objects.named(options["name"]).remove()
         count = len(websites)
         self.stdout.write(f"Removed user {tenant.name} with {count} website{'' if count == 1 else 's'}.")
-        self._tell_of(websites, tenant)
+        self._say(
+            upkeep.tell_of_removal(websites, tenant), "What still runs will be stopped when the agent has seen this."
+        )
 
-    def _tell_of(self, websites: Sequence[Tombstone], tenant: Tombstone) -> None:
-        try:
-            for website in websites:
-                agent.delete_website(website)
-            agent.delete_tenant(tenant)
-        except HostelError as error:
-            log.warning("agent not told of removed user", user=tenant.name, code=error.code)
-            self.say(f"{error}\nWhat still runs will be stopped when the agent has seen this.")
+    def operator(self, options: dict[str, Any]) -> None:
+        user = User.objects.named(options["name"])
+        is_operator = not options["off"]
+        if not user.set_operator(is_operator):
+            self.say(f"{user.username} was {'an operator' if is_operator else 'no operator'} already.")
+        log.info("operator changed", user=user.username, is_operator=is_operator)
+        words = "now has the page Users in the panel" if is_operator else "has the page Users no more"
+        self.stdout.write(f"{user.username} {words}.")
+
+    def _say(self, error: HostelError | None, following: str) -> None:
+        if error is not None:
+            self.say(f"{error}\n{following}")
 
     def _password(self, options: dict[str, Any]) -> tuple[str, bool]:
         if not options["password_stdin"]:
