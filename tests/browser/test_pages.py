@@ -40,6 +40,8 @@ PANEL_PAGES = [
     "user/bob/websites/exits-bob.hostel.localhost/static_files/",
     "user/bob/websites/exits-bob.hostel.localhost/password/",
     "user/bob/websites/exits-bob.hostel.localhost/settings/",
+    "user/bob/websites/exits-bob.hostel.localhost/domains/",
+    "user/bob/websites/exits-bob.hostel.localhost/domains/more-bob.hostel.localhost/",
     "user/bob/account/",
     "user/bob/account/api_token/",
     "user/bob/account/logins/",
@@ -86,6 +88,7 @@ def websites(platform: Platform, bob: User) -> Iterator[None]:
     platform.create(bob, "off-bob", answering())
     with platform.api(bob) as api:
         one = f"websites/exits-bob.{platform.domain}/"
+        api.post(f"{one}domains/", json={"domain_name": f"more-bob.{platform.domain}"})
         api.post(f"{one}environment/", json={"name": "A_VARIABLE_WITH_A_LONG_NAME", "value": "word" * 100})
         api.post(f"{one}static_files/", json={"url": "/static/", "path": f"/home/bob/{'directory/' * 20}"})
         api.patch(f"websites/off-bob.{platform.domain}/", json={"enabled": False})

@@ -128,3 +128,27 @@ def test_settings_reach_the_website_and_are_refused_beside_their_field(platform:
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("Give a number of seconds from 0 to 600.")).to_be_visible()
     assert at_website.complaints() == []
+
+
+def test_a_domain_is_added_and_sent_on_and_one_of_ones_own_wants_proof(platform: Platform, at_website: Window) -> None:
+    page, name = at_website.page, f"second-bob.{platform.domain}"
+    page.get_by_role("link", name="Domains", exact=True).click()
+    page.get_by_label("Domain", exact=True).fill(name)
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{name} was added.")
+    assert platform.get("second-bob").json() == platform.get(LABEL).json()
+    page.get_by_label("They get").select_option(label=f"sent on to {LABEL}.{platform.domain} (308)")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_contain_text("Saved.")
+    assert platform.get("second-bob").headers["Location"] == platform.url(LABEL)
+    page.get_by_role("button", name=f"Remove {name}").click()
+    expect(page.get_by_role("status")).to_contain_text("was removed")
+    assert platform.get("second-bob").status_code == 404
+    page.get_by_label("Domain", exact=True).fill("shop.nowhere.example")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("heading", name="Show that shop.nowhere.example is yours")).to_be_visible()
+    page.get_by_role("button", name="Check now").click()
+    expect(page.locator("#check").get_by_role("status")).to_contain_text("Not yet.", timeout=DEADLINE_S * 2000)
+    page.get_by_role("button", name="Remove shop.nowhere.example").click()
+    expect(page.get_by_role("link", name="shop.nowhere.example")).to_have_count(0)
+    assert at_website.complaints() == []

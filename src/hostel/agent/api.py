@@ -202,8 +202,12 @@ def _domain_routes(node: Node) -> list[Route]:
             return _answer(await certificate_desk.order(node, domain, asked, wait_s=_wait_s(request)))
         return _answer(certificate_desk.report(node, domain, tenant=tenant))
 
+    async def many(request: Request) -> Response:
+        return _answer(certificate_desk.reports(node, tenant=request.query_params.get("tenant", "")))
+
     return [
         Route("/proof", proof, methods=["POST"]),
+        Route("/certificates", many),
         Route("/certificates/{domain}", certificate, methods=["GET", "PUT", "POST", "DELETE"]),
     ]
 

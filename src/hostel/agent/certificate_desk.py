@@ -12,9 +12,11 @@ from hostel.agent.upload import check_certificate
 from hostel.wire.certificate import (
     CertificateOrder,
     CertificateReport,
+    CertificateReports,
     CertificateUpload,
     CertType,
     CoveredByPlatform,
+    DomainCertificate,
     NoCertificate,
     StillIssuing,
 )
@@ -50,6 +52,19 @@ def report(node: "Node", domain: str, *, tenant: str) -> CertificateReport:
     if node.keyring.find(domain) is None and failure is not None:
         raise NoCertificate(f"This domain has no certificate of its own. The last order came to nothing: {failure}")
     return node.keyring.report(domain)
+
+
+def reports(node: "Node", *, tenant: str) -> CertificateReports:
+    """All of one tenant's, without what the platform's own certificate covers."""
+    kept = [domain for domain in node.keyring.domains if node.has_domain(domain, tenant)]
+    found = [DomainCertificate(domain=domain, report=node.keyring.report(domain)) for domain in kept]
+    refused = node.renewal.last_failures
+    found += [
+        DomainCertificate(domain=domain, failure=str(failure))
+        for domain, failure in sorted(refused.items())
+        if domain not in kept and node.has_domain(domain, tenant)
+    ]
+    return CertificateReports(certificates=tuple(found))
 
 
 async def upload(node: "Node", domain: str, sent: CertificateUpload) -> CertificateReport:

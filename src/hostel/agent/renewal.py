@@ -102,6 +102,11 @@ class Renewal:
         task.result()
         return True
 
+    @property
+    def last_failures(self) -> dict[str, NotIssued]:
+        """By domain: as `last_failure`."""
+        return dict(self._last_failures)
+
     def last_failure(self, domain: str) -> NotIssued | None:
         """Of a first order that nobody waited for any more."""
         return self._last_failures.get(domain)

@@ -16,7 +16,13 @@ from urllib.parse import quote
 import httpx
 from django.conf import settings
 
-from hostel.wire.certificate import CertificateOrder, CertificateReport, CertificateUpload
+from hostel.wire.certificate import (
+    CertificateOrder,
+    CertificateReport,
+    CertificateReports,
+    CertificateUpload,
+    DomainCertificate,
+)
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.console import ConsoleReport, ConsoleReports, ConsoleRequest, InputTaken
 from hostel.wire.errors import (
@@ -114,15 +120,20 @@ def find_certificate(domain: str, *, tenant: str) -> CertificateReport:
     return parse(CertificateReport, _ask("GET", f"/certificates/{domain}?tenant={tenant}", deadline_s=_QUICK_S))
 
 
+def list_certificates(tenant: str) -> tuple[DomainCertificate, ...]:
+    """Of further and custom domains; without what the platform's own covers."""
+    return parse(CertificateReports, _ask("GET", f"/certificates?tenant={tenant}", deadline_s=_QUICK_S)).certificates
+
+
 def upload_certificate(domain: str, sent: CertificateUpload) -> CertificateReport:
     """Raises CertificateRefused or CoveredByPlatform."""
     return parse(CertificateReport, _ask("PUT", f"/certificates/{domain}", sent, deadline_s=_DEED_S))
 
 
-def order_certificate(domain: str, sent: CertificateOrder) -> CertificateReport:
-    """Returns when it is served. Raises NotIssued, or StillIssuing after WAIT_S while it goes on."""
-    path = f"/certificates/{domain}?wait_s={WAIT_S}"
-    return parse(CertificateReport, _ask("POST", path, sent, deadline_s=WAIT_S + _MARGIN_S))
+def order_certificate(domain: str, sent: CertificateOrder, *, wait_s: int = WAIT_S) -> CertificateReport:
+    """Returns when it is served. Raises NotIssued, or StillIssuing after `wait_s` while it goes on."""
+    path = f"/certificates/{domain}?wait_s={wait_s}"
+    return parse(CertificateReport, _ask("POST", path, sent, deadline_s=wait_s + _MARGIN_S))
 
 
 def delete_certificate(domain: str, *, tenant: str) -> None:

@@ -44,6 +44,22 @@ class CertificateReport:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainCertificate:
+    """Of one domain. Without a `report`, `failure` says why the last order came to nothing."""
+
+    domain: str
+    report: CertificateReport | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateReports:
+    """Agent → panel, `GET /certificates?tenant=`: of all domains of a tenant that have one, or were refused one."""
+
+    certificates: tuple[DomainCertificate, ...] = ()
+
+
 class NoCertificate(Refusal):
     """This domain has no certificate of its own."""
 

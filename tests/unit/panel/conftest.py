@@ -24,6 +24,14 @@ from hostel.panel.accounts.uses import login_uses, uses
 from hostel.panel.api.throttles import requests as api_requests
 from hostel.panel.audit.models import OPERATOR, Entry, act_as
 from hostel.panel.wanted.models import current_version
+from hostel.wire.certificate import (
+    CertificateReport,
+    CertificateReports,
+    CertificateUnreadable,
+    CertificateUpload,
+    DomainCertificate,
+    NoCertificate,
+)
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
@@ -48,6 +56,7 @@ class SmallAgent:
         self.failure: Failure | None = None  # every deploy fails with it
         self.phase = Phase.DONE
         self.proofs: dict[str, Proof] = {}  # by domain: what the DNS shows
+        self.certificates: dict[str, CertificateReport | HostelError] = {}  # by domain: what there is, or why none
         self.refusal: HostelError | None = None  # every call is refused with it
         self.on_put: Callable[[WebsiteSpec], None] = lambda spec: None
 
@@ -109,6 +118,28 @@ class SmallAgent:
         asked = parse(ProofRequest, await request.json())
         return to_jsonable(ProofReport(proof=self.proofs.get(asked.domain, Proof.NONE)))
 
+    async def certificate(self, request: Request) -> Any:
+        """An order gives what a test has put there; an upload is what it says it is."""
+        domain = request.path_params["domain"]
+        if request.method == "PUT" and "BEGIN" not in parse(CertificateUpload, await request.json()).chain:
+            raise CertificateUnreadable
+        found = self.certificates.get(domain, NoCertificate())
+        if request.method == "DELETE":
+            self.certificates.pop(domain, None)
+            return {}
+        if isinstance(found, HostelError):
+            raise found
+        return to_jsonable(found)
+
+    async def list_certificates(self, request: Request) -> Any:
+        found = [
+            DomainCertificate(domain=domain, failure=str(each))
+            if isinstance(each, HostelError)
+            else DomainCertificate(domain=domain, report=each)
+            for domain, each in self.certificates.items()
+        ]
+        return to_jsonable(CertificateReports(certificates=tuple(found)))
+
     async def list_tenants(self, request: Request) -> Any:
         disk = {"used_bytes": 300 << 20, "files": 7}
         return {"tenants": [{"name": name, "uid": 1, "home": "/", "disk": disk} for name in self.tenants]}
@@ -131,6 +162,10 @@ class SmallAgent:
                 Route("/tenants/{name}", self.answering(self.tenant), methods=["PUT", "DELETE"]),
                 Route("/websites", self.answering(self.list)),
                 Route("/tenants", self.answering(self.list_tenants)),
+                Route("/certificates", self.answering(self.list_certificates)),
+                Route(
+                    "/certificates/{domain}", self.answering(self.certificate), methods=["GET", "PUT", "POST", "DELETE"]
+                ),
                 Route("/proof", self.answering(self.proof), methods=["POST"]),
                 Route("/websites/{canonical}", self.answering(self.website), methods=["GET", "PUT", "DELETE"]),
                 Route("/websites/{canonical}/status", self.answering(self.status)),

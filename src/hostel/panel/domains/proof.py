@@ -44,10 +44,12 @@ def check_proof(canonical_name: str, *, owner: User) -> None:
     asked = ProofRequest(domain=canonical_name, cname=cname.value, txt_name=txt.name, txt=txt.value)
     found = agent.find_proof(asked)
     if found.proof is Proof.NONE:
-        raise DomainUnproven(
+        error = DomainUnproven(
             f'Show that this domain is yours: in its DNS, add a record {txt.name} TXT "{txt.value}", or '
             f"{cname.name} CNAME {cname.value} (without quotes). Then repeat this. {_said(found)}"
         )
+        error.add_note(_said(found))  # for pages, which show the records otherwise
+        raise error
 
 
 def _said(found: ProofReport) -> str:

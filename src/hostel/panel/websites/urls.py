@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from hostel.panel.domains import pages as domain_pages
 from hostel.panel.websites import environment_pages, log_pages, settings_pages, site, static_file_pages, views, wizard
 
 app_name = "websites"
@@ -29,4 +30,10 @@ urlpatterns = [
     path("<str:domain_name>/password/", settings_pages.password, name="password"),
     path("<str:domain_name>/password/remove/", settings_pages.remove_http_user, name="remove_http_user"),
     path("<str:domain_name>/settings/", settings_pages.settings, name="settings"),
+    path("<str:domain_name>/domains/", domain_pages.domains, name="domains"),
+    path("<str:domain_name>/domains/<str:name>/", domain_pages.show, name="domain"),
+    path("<str:domain_name>/domains/<str:name>/check/", domain_pages.check, name="check"),
+    path("<str:domain_name>/domains/<str:name>/change/", domain_pages.change, name="change_domain"),
+    path("<str:domain_name>/domains/<str:name>/remove/", domain_pages.remove, name="remove_domain"),
+    path("<str:domain_name>/domains/<str:name>/certificate/", domain_pages.certificate, name="certificate"),
 ]
