@@ -1,16 +1,17 @@
 """Freezes runs and moves their memory to the swap; lets them go on. Which, and when, others decide.
 
-A thaw is one write to the run's cgroup. Reclaim comes after the freeze, one run after another in the background: who
-wakes a website waits for none of it.
+A thaw is one write to the run's cgroup, and no process is started for it. Reclaim comes after the freeze, one run after
+another in the background: who wakes a website waits for none of it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from hostel.agent import cgroup
+from hostel.agent import cgroup, swapped
 from hostel.wire.errors import Reason
 from hostel.wire.website import MIB, Failure
 
@@ -59,7 +60,15 @@ class Hibernation:
 
     def reclaim_soon(self, path: str) -> None:
         """Move the memory of a frozen run to the swap, in its turn; nothing if it is no longer frozen by then."""
-        task = asyncio.create_task(self._reclaim(path), name=f"reclaim {path}")
+        self._in_background(self._reclaim(path), name=f"reclaim {path}")
+
+    def thaw(self, path: str) -> None:
+        """Let a frozen run go on, at once; what it has in the swap is asked for meanwhile."""
+        cgroup.thaw(path)
+        self._in_background(asyncio.to_thread(swapped.fetch, path), name=f"fetch {path}")
+
+    def _in_background(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

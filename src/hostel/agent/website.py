@@ -717,7 +717,7 @@ class Website:
         if self._serving is None:
             return
         self._is_route_due, self._is_awaited = True, False
-        cgroup.thaw(self._serving.cgroup)
+        self._parts.hibernation.thaw(self._serving.cgroup)
         self._frozen = None
         failpoint.reach("website.thawed")
         self._enter(State.RUNNING)

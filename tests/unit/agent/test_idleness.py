@@ -6,6 +6,7 @@ import pytest
 
 from hostel.agent.hibernation import find_obstacle, read_memory
 from hostel.agent.idleness import Rest, choose, follow, read_pressure
+from hostel.agent.swapped import find_ranges
 from hostel.wire.website import RunId
 
 RUN = RunId("r1")
@@ -100,3 +101,15 @@ def test_a_machine_where_nothing_can_hibernate_says_why(memory: dict, options: d
 def test_memory_is_read_in_bytes(tmp_path: Path) -> None:
     (tmp_path / "meminfo").write_text("SwapTotal:        1024 kB\nHugePages_Total:       0\nSwapFree: 512 kB\n")
     assert read_memory(tmp_path / "meminfo") == {"SwapTotal": 1 << 20, "SwapFree": 512 << 10}
+
+
+def test_only_memory_of_the_process_s_own_is_brought_back() -> None:
+    lines = """\
+55d0c0000000-55d0c0021000 rw-p 00000000 00:00 0                          [heap]
+7f1000000000-7f1000100000 rw-p 00000000 00:00 0
+7f2000000000-7f2000100000 rw-p 00002000 fe:00 1234                       /home/nora/a file of many gigabytes
+7f3000000000-7f3000100000 r--p 00000000 00:00 0
+7f4000000000-7f4000001000 rw-s 00000000 00:01 77                         /dev/zero (deleted)
+"""
+    found = list(find_ranges(iter(lines.splitlines())))
+    assert found == [(0x55D0C0000000, 0x55D0C0021000), (0x7F1000000000, 0x7F1000100000)]

@@ -1,0 +1,105 @@
+"""What an idle website costs, and how fast it is back: N Django websites awake, hibernated, stopped.
+
+Memory of one = (fall of MemAvailable + fall of free swap) / N, of the whole machine: what the kernel keeps for a
+sandbox (namespaces, mounts, cgroups, page tables) is in it. Keep the machine quiet: whatever else happens there counts
+too. What is charged to the websites' own cgroups stands beside it, which a busy machine does not blur.
+"""
+
+import argparse
+import random
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from machine import describe, write_result
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from fleet import MIB, SWAP_OF_ONE_MB, Fleet, Memory, made, percentile
+from swap import enough_swap
+
+AIM = {"hibernated_ram_mb": 1.5, "wake_p50_ms": 60, "wake_p99_ms": 250}
+AWAKE_S = 3600
+
+
+def measure(fleet: Fleet, name: str, *, seconds: float) -> dict[str, object]:
+    """What all of them take now."""
+    count = len(fleet.all_labels)
+    memory = Memory.now()
+    ram = (fleet.before.available_bytes - memory.available_bytes) / count / MIB
+    swap = (fleet.before.swap_free_bytes - memory.swap_free_bytes) / count / MIB
+    before, began = fleet.cpu_s(), time.monotonic()
+    time.sleep(seconds)
+    took_s, after = time.monotonic() - began, fleet.cpu_s()
+    percent = {part: round((after[part] - before[part]) / took_s * 100, 2) for part in after}
+    return {
+        "state": name,
+        "memory_mb": round(ram + swap, 2),
+        "of_it_ram_mb": round(ram, 2),
+        "of_it_swap_mb": round(swap, 2),
+        "charged_mb": round(fleet.charged_bytes() / count / MIB, 2),
+        "cpu_percent_of_a_core": percent,
+    }
+
+
+def wake(fleet: Fleet, count: int) -> dict[str, object]:
+    """One website after another."""
+    labels = random.Random(0).sample(fleet.all_labels, min(count, len(fleet.all_labels)))
+    times = [fleet.visit(label) * 1000 for label in labels]
+    return {
+        "woken": len(times),
+        "wake_p50_ms": round(percentile(times, 0.5), 1),
+        "wake_p99_ms": round(percentile(times, 0.99), 1),
+        "wake_longest_ms": round(max(times), 1),
+    }
+
+
+def run(fleet: Fleet, *, seconds: float, cold: int) -> list[dict[str, object]]:
+    deadline_s = 120 + 2.0 * len(fleet.all_labels)
+    fleet.start()
+    rows = [measure(fleet, "awake", seconds=seconds)]
+    for tier, name, count in (("hibernate", "hibernated", len(fleet.all_labels)), ("stop", "stopped", cold)):
+        fleet.let_sleep(tier, after_s=1)
+        slept_s = fleet.until_asleep(deadline_s=deadline_s)
+        fleet.let_sleep(tier, after_s=AWAKE_S)
+        row = measure(fleet, name, seconds=seconds)
+        rows.append({**row, "all_asleep_after_s": round(slept_s, 1), **wake(fleet, count)})
+    return rows
+
+
+def show(console: Console, rows: list[dict[str, object]]) -> None:
+    table = Table("", "memory", "RAM", "swap", "charged", "CPU: websites", "agent", "wake p50", "p99")
+    for row in rows:
+        cpu = row["cpu_percent_of_a_core"]
+        assert isinstance(cpu, dict)
+        sizes = [f"{row[key]} MiB" for key in ("memory_mb", "of_it_ram_mb", "of_it_swap_mb", "charged_mb")]
+        times = [f"{row[key]} ms" if key in row else "" for key in ("wake_p50_ms", "wake_p99_ms")]
+        table.add_row(str(row["state"]), *sizes, f"{cpu['websites']} %", f"{cpu['agent']} %", *times)
+    console.print(table)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--sites", type=int, default=300, help="2,000 is the long form")
+    arguments.add_argument("--seconds", type=float, default=30.0, help="for which processor time is counted")
+    arguments.add_argument("--cold", type=int, default=50, help="how many of the stopped ones are started again")
+    arguments.add_argument("--quick", action="store_true", help="20 websites and no result file, to try it")
+    options = arguments.parse_args()
+    sites, seconds = (20, 10.0) if options.quick else (options.sites, options.seconds)
+    machine, console = describe(), Console()
+    with enough_swap(sites * SWAP_OF_ONE_MB) as made_mb:
+        if made_mb:
+            console.print(f"made {made_mb} MiB of swap in a file, for as long as this goes on")
+        with made(sites) as fleet:
+            rows = run(fleet, seconds=seconds, cold=options.cold)
+    show(console, rows)
+    if not options.quick:
+        asked = {"sites": sites, "seconds": seconds, "swap_file_mb": made_mb}
+        result: dict[str, object] = {"machine": machine, "options": asked, "aim": AIM, "results": rows}
+        console.print(f"written to {write_result('density', result)}")
+
+
+if __name__ == "__main__":
+    main()
