@@ -136,6 +136,19 @@ class Platform:
         """The output of a script in the user's sandbox."""
         return self.hostel("shell", user, "--", "bash", "-lc", script, check=check).stdout
 
+    def in_home(self, user: str, script: str, *, stdin: str = "") -> str:
+        """The output of a script that runs on the host, with the user's uid and from the home: for what needs files and
+        no sandbox, and so a hundred times as fast.
+        """
+        home = self.paths.homes / user
+        uid = os.stat(home).st_uid
+        done = subprocess.run(
+            ["/bin/bash", "-c", script], input=stdin, text=True, capture_output=True, cwd=home, user=uid, group=uid,
+            extra_groups=[], timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def add_user(self, name: str) -> User:
         password = secrets.token_urlsafe(12)
         self.hostel("user", "add", name, "--password-stdin", stdin=password + "\n")

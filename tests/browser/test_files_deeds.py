@@ -25,9 +25,9 @@ DROP = """([name, text]) => {
 @pytest.fixture(scope="module")
 def pages(platform: Platform, bob: User) -> Iterator[str]:
     """The address of a directory of bob's that goes when the tests have ended."""
-    platform.shell("bob", "mkdir -p pages/sub; cp answer.py pages/; printf 'one\\n' > pages/plain.txt")
+    platform.in_home("bob", "mkdir -p pages/sub; cp answer.py pages/; printf 'one\\n' > pages/plain.txt")
     yield f"{platform.panel_url}user/bob/files/home/bob/pages/"
-    platform.shell("bob", "rm -rf pages")
+    platform.in_home("bob", "rm -rf pages")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_files_are_uploaded_renamed_and_deleted(platform: Platform, window: Wind
     expect(page.get_by_role("link", name="dropped.txt", exact=True)).to_be_visible()
     page.evaluate(DROP, ["a.txt", "again"])
     expect(page.get_by_text("a.txt exists already")).to_be_visible()
-    assert platform.shell("bob", "cat pages/a.txt pages/b.txt pages/dropped.txt") == "a.txtb.txtby hand"
+    assert platform.in_home("bob", "cat pages/a.txt pages/b.txt pages/dropped.txt") == "a.txtb.txtby hand"
     page.get_by_role("link", name="Rename a.txt").click()
     page.get_by_label("New name").fill("sub/c.txt")
     page.get_by_role("button", name="Rename").click()
@@ -76,10 +76,10 @@ def test_code_is_edited_with_highlighting_and_saved(platform: Platform, bob: Use
         page.keyboard.type("# typed here\n")
         page.keyboard.press("Control+s")
         expect(page.get_by_text("Saved.")).to_be_visible()
-        assert platform.shell("bob", "head -n 1 pages/answer.py") == "# typed here\n"
+        assert platform.in_home("bob", "head -n 1 pages/answer.py") == "# typed here\n"
         page.get_by_role("button", name=re.compile("Save and reload edit-bob")).click()
         expect(page.get_by_text(re.compile("was reloaded and is"))).to_contain_text("running")
-        platform.shell("bob", "echo '# theirs' >> pages/answer.py")
+        platform.in_home("bob", "echo '# theirs' >> pages/answer.py")
         page.get_by_role("button", name="Save", exact=True).click()
         expect(page.get_by_text("This file was changed meanwhile")).to_be_visible()
         assert window.complaints() == []
@@ -96,7 +96,7 @@ def test_the_editor_is_a_text_field_without_javascript(
     page.get_by_label("Text of the file").fill("one\ntwo\n")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("Saved.")).to_be_visible()
-    assert platform.shell("bob", "cat pages/plain.txt") == "one\ntwo\n"
+    assert platform.in_home("bob", "cat pages/plain.txt") == "one\ntwo\n"
 
 
 def test_g5_file_names_and_contents_full_of_markup_run_nothing(platform: Platform, window: Window, pages: str) -> None:
@@ -104,7 +104,7 @@ def test_g5_file_names_and_contents_full_of_markup_run_nothing(platform: Platfor
     contents = f"</textarea><script>document.title='pwned'</script>{MARKUP}"
     made = "import os\nos.makedirs('pages/evil/<script>document.title=1')\nos.chdir('pages/evil')\n"
     made += f"open({MARKUP!r}, 'w').write({contents!r})\nos.symlink({MARKUP!r}, 'link')"
-    platform.hostel("shell", "bob", "--", "python3", "-", stdin=made)
+    platform.in_home("bob", "python3 -", stdin=made)
     page = window.page
     seen = []
     for link in (None, MARKUP, f"Rename {MARKUP}", f"Delete {MARKUP}", "<script>document.title=1/"):

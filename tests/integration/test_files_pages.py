@@ -79,7 +79,7 @@ def lists(platform: Platform, path: str) -> list[str]:
 
 def test_g5_hostile_names_are_shown_opened_renamed_and_deleted(platform: Platform, browser: httpx.Client) -> None:
     made = "\n".join(f"open({name!r}, 'w').write({name!r})" for name in HOSTILE)
-    platform.hostel("shell", "fila", "--", "bash", "-c", "mkdir -p odd && cd odd && python3 -", stdin=made)
+    platform.in_home("fila", "mkdir -p odd && cd odd && python3 -", stdin=made)
     page = open_(browser, "/home/fila/odd")
     assert sorted(names(page)) == sorted(name.replace("\n", r"\n").replace("\u202e", r"\u202e") for name in HOSTILE)
     assert "<img src=x" not in page.text
@@ -98,7 +98,7 @@ def test_g5_hostile_names_are_shown_opened_renamed_and_deleted(platform: Platfor
 
 
 def test_a_name_that_is_not_utf8_can_be_renamed_and_deleted(platform: Platform, browser: httpx.Client) -> None:
-    platform.shell("fila", "mkdir -p bytes; echo x > bytes/$'b\\xff'; echo y > bytes/$'c\\xfe'")
+    platform.in_home("fila", "mkdir -p bytes; echo x > bytes/$'b\\xff'; echo y > bytes/$'c\\xfe'")
     page = open_(browser, "/home/fila/bytes")
     assert names(page) == [r"b\xff", r"c\xfe"]
     codes = re.findall(r"\?rename=([^\"]+)", page.text)
@@ -112,7 +112,7 @@ def test_a_name_that_is_not_utf8_can_be_renamed_and_deleted(platform: Platform, 
 def test_c_what_is_no_file_holds_nobody_up_and_links_lead_nowhere(platform: Platform, browser: httpx.Client) -> None:
     script = "mkdir -p kinds; cd kinds; mkfifo pipe; ln -s /home/bob out; ln -s /etc/shadow secret; ln -s gone broken; "
     script += "ln -s /dev/zero zero; ln -s loop loop; ln -s /var/log logs; echo fine > control; ln -s control good"
-    platform.shell("fila", script)
+    platform.in_home("fila", script)
     assert sorted(names(open_(browser, "/home/fila/kinds"))) == sorted(
         ["pipe", "out", "secret", "broken", "zero", "loop", "logs/", "control", "good"]
     )
@@ -128,7 +128,7 @@ def test_c_what_is_no_file_holds_nobody_up_and_links_lead_nowhere(platform: Plat
 def test_a_very_large_directory_is_listed_in_part_and_says_so(platform: Platform, browser: httpx.Client) -> None:
     count = 3_000
     make = f"import os\nos.mkdir('many')\nfor n in range({count}): os.mknod(f'many/{{n:04}}')"
-    platform.hostel("shell", "fila", "--", "python3", "-", stdin=make)
+    platform.in_home("fila", "python3 -", stdin=make)
     page = open_(browser, "/home/fila/many")
     assert names(page)[:2] == ["0000", "0001"]
     assert len(names(page)) == 1_000
@@ -178,6 +178,9 @@ def test_what_is_there_is_not_made_again_or_renamed_over(browser: httpx.Client) 
     assert do(browser, "/home/fila/there", "rename", name="a.txt", to="d/b.txt").status_code == 200
     assert names(open_(browser, "/home/fila/there/d")) == ["b.txt"]
     assert do(browser, "/home/fila", "delete", name="there").status_code == 200
+    history = words(browser.get("user/fila/account/history/"))
+    assert all(deed in history for deed in ("file.write", "file.move", "file.delete"))
+    assert do(browser, "/home/fila", "nonsense").status_code == 400
     assert "No such file" in words(open_(browser, "/home/fila/there"))
 
 
@@ -208,7 +211,7 @@ def do_in_logs(browser: httpx.Client, deed: str) -> httpx.Response:
 
 def test_the_editor_refuses_to_overwrite_what_changed_meanwhile(platform: Platform, browser: httpx.Client) -> None:
     path, file = "/home/fila/note.txt", platform.paths.homes / "fila/note.txt"
-    platform.shell("fila", "printf 'one\\n' > note.txt; chmod 640 note.txt")
+    platform.in_home("fila", "printf 'one\\n' > note.txt; chmod 640 note.txt")
     page = open_(browser, path)
     (digest,) = re.findall(r'name="digest" value="(\w+)"', page.text)
     assert digest == hashlib.sha256(b"one\n").hexdigest()
@@ -222,7 +225,7 @@ def test_the_editor_refuses_to_overwrite_what_changed_meanwhile(platform: Platfo
     (now,) = re.findall(r'name="digest" value="(\w+)"', stale.text)
     assert save(browser, path, "mine\n", now).status_code == 200
     assert file.read_text() == "mine\n"
-    platform.shell("fila", "rm note.txt")
+    platform.in_home("fila", "rm note.txt")
     gone = save(browser, path, "kept\n", now)
     assert (gone.status_code, "deleted meanwhile" in words(gone)) == (409, True)
     assert save(browser, path, "kept\n", "absent").status_code == 200
@@ -230,24 +233,34 @@ def test_the_editor_refuses_to_overwrite_what_changed_meanwhile(platform: Platfo
 
 
 def test_what_cannot_be_edited_is_offered_as_a_download(platform: Platform, browser: httpx.Client) -> None:
-    platform.shell("fila", "head -c 500000 /dev/zero | tr '\\0' a > long.txt; head -c 99 /dev/urandom > b.bin")
+    platform.in_home("fila", "head -c 500000 /dev/zero | tr '\\0' a > long.txt; head -c 99 /dev/urandom > b.bin")
     assert "Files of more than 400 KiB are not edited here" in words(open_(browser, "/home/fila/long.txt"))
     assert "This is no text" in words(open_(browser, "/home/fila/b.bin"))
     for name in ("long.txt", "b.bin"):
         assert "?download=1" in open_(browser, f"/home/fila/{name}").text
 
 
+def test_a_text_that_is_too_large_is_refused_in_words(platform: Platform, browser: httpx.Client) -> None:
+    platform.in_home("fila", "echo short > large.txt")
+    refused = save(browser, "/home/fila/large.txt", "x" * (1 << 20), hashlib.sha256(b"short\n").hexdigest())
+    assert (refused.status_code, "A form takes 1 MiB of text" in words(refused)) == (400, True)
+    many = [("content", (f"{number}.txt", b"")) for number in range(101)]
+    refused = do(browser, "/home/fila", "upload", files=many)
+    assert (refused.status_code, "A form takes 100 files at once" in words(refused)) == (400, True)
+    assert platform.in_home("fila", "cat large.txt") == "short\n"
+
+
 def test_save_and_reload_serves_the_new_code_or_says_why_not(
     platform: Platform, fila: User, browser: httpx.Client
 ) -> None:
-    platform.shell("fila", "mkdir -p code; cp answer.py code/")
+    platform.in_home("fila", "mkdir -p code; cp answer.py code/")
     command = "cd ~/code && exec " + answering()
     assert platform.create(fila, "code-fila", command).json()["webapp"]["state"] == "running"
     domain, path = f"code-fila.{platform.domain}", "/home/fila/code/answer.py"
     try:
         page = open_(browser, path)
         assert f"Save and reload {domain}" in words(page)
-        code = platform.shell("fila", "cat code/answer.py")
+        code = platform.in_home("fila", "cat code/answer.py")
         digest = hashlib.sha256(code.encode()).hexdigest()
         wrong = f"raise SystemExit('mended soon')\n{code}"
         failed = save(browser, path, wrong, digest, reload="1", website=domain)

@@ -363,7 +363,10 @@ def _stream(
     method: str, address: str, query: Mapping[str, str], *, content: Iterable[bytes] | None = None, length: int = 0
 ) -> httpx.Response:
     """The answer, unread, if it is no error."""
-    client = _client(settings.HOSTEL_PATHS.agent_for_panel / "agent.sock")
+    socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
+    if not socket.exists():
+        raise AgentUnreachable
+    client = _client(socket)
     headers = {} if content is None else {"Content-Length": str(length)}
     request = client.build_request(
         method,

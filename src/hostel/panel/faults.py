@@ -7,6 +7,7 @@ import os
 import sys
 
 from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -67,6 +68,12 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
     trouble = _cause(exception)
     if trouble is not None:
         return _answer_to_trouble(request, trouble)
+    if isinstance(exception, RequestDataTooBig):
+        detail = "A form takes 1 MiB of text. Go back, your text is still there; upload it as a file instead."
+        return _answer(request, 400, "form_too_large", detail)
+    if isinstance(exception, TooManyFilesSent):
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FILES
+        return _answer(request, 400, "too_many_files", f"A form takes {most} files at once. Go back and choose fewer.")
     return _answer(request, 400, "bad_request", "That request cannot be understood.")
 
 

@@ -172,3 +172,15 @@ def test_the_first_visitor_learns_how_the_first_user_is_made_and_no_secret():
     assert "hostel user add NAME hostel user operator NAME" in text_of(page)
     User.objects.add("first", password=PASSWORD)
     assert "hostel user add" not in text_of(browser.get("/login/", secure=True))
+
+
+# -- While the agent is away
+
+
+@pytest.mark.parametrize(
+    "path", ["files/home/xanthippe/", "files/home/xanthippe/x.py/", "websites/{domain}/logs/error/"]
+)
+def test_pages_that_need_the_agent_say_that_it_is_away(owner, agent_away, path):
+    owner.create()
+    answer = owner.log_in().get(f"/user/xanthippe/{path.format(domain=owner.domain)}", secure=True)
+    assert (answer.status_code, "The agent does not answer" in text_of(answer)) == (503, True)

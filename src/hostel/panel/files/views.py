@@ -18,7 +18,7 @@ from hostel.panel.files import deeds, editor
 from hostel.panel.files.answers import attachment
 from hostel.panel.files.listing import encode_name, parse_listing, shown
 from hostel.panel.files.paths import absolute, address, check_name, crumbs, decode_name, home_of, is_below, resolve
-from hostel.wire.errors import FileExists, HostelError, NoSuchFile
+from hostel.wire.errors import FileExists, FileRefused, HostelError, NoSuchFile
 from hostel.wire.website import MIB
 
 _PIECE = 1 << 18
@@ -36,9 +36,9 @@ def home(request: HttpRequest, user: User) -> HttpResponse:
 def place(request: HttpRequest, user: User, path: str) -> HttpResponseBase:
     """A directory or a file, as its address has it."""
     path = absolute(path)
-    deed = _DEEDS.get(request.POST.get("deed", "")) if request.method == "POST" else None
     try:
-        if deed is not None:
+        if request.method == "POST":
+            deed = _DEEDS.get(request.POST.get("deed", ""), _unknown)
             return deed(request, user, path)
         return _show(request, user, path)
     except HostelError as error:
@@ -94,7 +94,7 @@ def _ask(request: HttpRequest, user: User, path: str, question: str, **page: Any
 def _place(user: User, path: str) -> dict[str, Any]:
     return {
         "here": address(user.username, path),
-        "path": path,
+        "path_quoted": encode_name(path),
         "path_shown": shown(path),
         "crumbs": [(crumb.name, address(user.username, crumb.path)) for crumb in crumbs(path)],
         "home_address": address(user.username, home_of(user.username)),
@@ -178,6 +178,10 @@ def _delete(request: HttpRequest, user: User, path: str) -> HttpResponse:
         deeds.delete(user, f"{path}/{name}")
     messages.success(request, f"Deleted {shown(name)}.")
     return redirect(address(user.username, path))
+
+
+def _unknown(request: HttpRequest, user: User, path: str) -> HttpResponse:
+    raise FileRefused("There is no such deed.")
 
 
 def _words(error: HostelError, typed: str) -> str:
