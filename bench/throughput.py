@@ -1,19 +1,19 @@
-"""How many requests a second: the bare server, and the same server through Hostel over HTTP and HTTPS.
+"""How many requests a second: through Hostel, to the bare server, and through what people put before it by hand.
 
-One uvicorn process with a raw ASGI application, default plan and logs, wrk with 64 connections. The three are
-measured in turn, several rounds in one run, and compared by their medians: figures of a shared machine mean little
-alone.
+One uvicorn process with a raw ASGI application, then with Django; a small answer and one of 100 kB; one connection and
+64. `rivals.py` says what Hostel is compared with. All are measured in turn, several rounds in one run, and compared by
+their medians: figures of a shared machine mean little alone. HTTP/2 is measured with h2load, all else with wrk.
 """
 
 import argparse
 import gzip
-import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,61 +22,49 @@ from rich.console import Console
 from rich.table import Table
 
 from machine import describe, write_result
+from rivals import APPLICATIONS, PACKAGES, rivals
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform, free_port  # the tests' platform: a whole one, below a throw-away root
+from live import Platform  # the tests' platform: a whole one, below a throw-away root
 
-PACKAGES = "uvicorn[standard]"
-APP = """
-BODY = b"Hello, world!"
-HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
-
-
-async def app(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-        await send({"type": "http.response.body", "body": BODY})
-"""
 PYTHON = f"python3.{sys.version_info.minor}"
-AIMS = {"http": 0.85, "https": 0.75}
+BODIES = {"small": "/", "100 kB": "/large"}
+CONNECTIONS = (1, 64)
+# What Hostel's ways are compared with, and the least that is wanted of them.
+AIMS = {
+    "Hostel": {"expert": 1.0, "piku": 2.0, "caddy": 2.0, "bare": 0.85},
+    "Hostel, HTTPS": {"expert, HTTPS": 1.0, "bare": 0.75},
+    "Hostel, HTTP/2": {"expert, HTTP/2": 1.0},
+}
+SUCCEEDED = re.compile(r"requests: \d+ total, \d+ started, \d+ done, (\d+) succeeded, (\d+) failed, (\d+) errored")
+FINISHED = re.compile(r"finished in ([\d.]+)(ms|s)")
 
 
 @contextmanager
-def bare_server(folder: Path):
-    """The server without Hostel: on the host, listening on TCP, because wrk cannot speak to a unix socket."""
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    subprocess.run([folder / "venv/bin/pip", "install", "--quiet", PACKAGES], check=True)
-    (folder / "app.py").write_text(APP)
-    port = free_port()
-    process = subprocess.Popen(
-        [folder / "venv/bin/uvicorn", "--app-dir", folder, "--port", str(port), "--no-access-log", "app:app"],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def hostel_site():
+def hostel_sites() -> Iterator[tuple[Platform, dict[str, dict[str, str]]]]:
+    """A platform with a website for each application, and their addresses."""
     platform = Platform()
     try:
         platform.up()
         user = platform.add_user("bench")
-        platform.shell("bench", f"{PYTHON} -m venv venv && venv/bin/pip install --quiet '{PACKAGES}'")
-        platform.hostel("shell", "bench", "--", "bash", "-c", "cat > app.py", stdin=APP)
-        command = "venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log app:app"
-        created = platform.create(user, "bench", command)
-        if created.json()["webapp"]["state"] != "running":
-            raise SystemExit(f"the site did not start: {created.text}")
-        yield platform
+        packages = " ".join(f"'{package}'" for package in PACKAGES)
+        platform.shell("bench", f"{PYTHON} -m venv venv && venv/bin/pip install --quiet {packages}")
+        found = {}
+        for name, (file, text, application) in APPLICATIONS.items():
+            platform.hostel("shell", "bench", "--", "bash", "-c", f"cat > {file}", stdin=text)
+            command = f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}"
+            created = platform.create(user, f"bench-{name}", command)
+            if created.json()["webapp"]["state"] != "running":
+                raise SystemExit(f"the site did not start: {created.text}")
+            https = platform.url(f"bench-{name}", "")
+            http = platform.url(f"bench-{name}", "", https=False)
+            found[name] = {"Hostel": http, "Hostel, HTTPS": https, "Hostel, HTTP/2": https}
+        yield platform, found
     finally:
         platform.remove()
 
 
-def wrk(url: str, seconds: int, connections: int) -> tuple[float, int, int]:
+def wrk(url: str, seconds: float, connections: int) -> tuple[float, int, int]:
     """Requests a second, requests in all, and how many of them were not answered with 2xx or were lost."""
     script = """
 done = function(summary)
@@ -88,11 +76,23 @@ end
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
-        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", file.name, url]
+        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", file.name, url]
         shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     (line,) = [line for line in shown.splitlines() if line.startswith("RESULT")]
     requests, duration_us, bad = map(int, line.split()[1:])
     return requests / duration_us * 1e6, requests, bad
+
+
+def h2load(url: str, seconds: float, connections: int) -> tuple[float, int, int]:
+    """The same over HTTP/2, one request at a time on each connection."""
+    argv = ["h2load", "-t1", f"-c{connections}", "-m1", f"-D{seconds:g}", url]
+    shown = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    succeeded, finished = SUCCEEDED.search(shown), FINISHED.search(shown)
+    if succeeded is None or finished is None:
+        raise SystemExit(f"h2load said something else: {shown}")
+    good, failed, errored = map(int, succeeded.groups())
+    took_s = float(finished[1]) / (1000 if finished[2] == "ms" else 1)
+    return good / took_s, good, failed + errored
 
 
 @dataclass
@@ -111,14 +111,20 @@ class Measured:
         self.runs += 1
 
 
-def measure(urls: dict[str, str], options: argparse.Namespace, note: Callable[[str], None]) -> dict[str, Measured]:
+def load(name: str, url: str, seconds: float, connections: int) -> tuple[float, int, int]:
+    return (h2load if name.endswith("HTTP/2") else wrk)(url, seconds, connections)
+
+
+def measure(
+    urls: dict[str, str], connections: int, options: argparse.Namespace, note: Callable[[str], None]
+) -> dict[str, Measured]:
     measured = {name: Measured() for name in urls}
     for name, url in urls.items():
-        measured[name].add(*wrk(url, 1, options.connections), is_warm_up=True)
+        measured[name].add(*load(name, url, min(1, options.seconds), connections), is_warm_up=True)
     for number in range(options.rounds):
         for name, url in urls.items():
             note(f"round {number + 1} of {options.rounds}: {name}")
-            measured[name].add(*wrk(url, options.seconds, options.connections))
+            measured[name].add(*load(name, url, options.seconds, connections))
     return measured
 
 
@@ -138,58 +144,78 @@ def _lines(file: Path) -> int:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--seconds", type=int, default=4)
-    arguments.add_argument("--connections", type=int, default=64)
-    options = arguments.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--quick", action="store_true", help="a second of each, 64 connections, and no result")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, 1
     machine = describe()
     console = Console()
-    with tempfile.TemporaryDirectory() as folder, bare_server(Path(folder)) as bare, hostel_site() as platform:
-        os.environ["SSL_CERT_FILE"] = str(platform.ca_file)
-        urls = {
-            "bare": bare,
-            "http": platform.url("bench", https=False),
-            "https": platform.url("bench"),
-        }
-        log = platform.paths.site_logs / f"bench/bench.{platform.domain}.access.log"
-        with console.status("measuring") as status:
-            measured = measure(urls, options, status.update)
-        logged = count_lines(log)
-    report(console, machine, options, measured, logged)
+    cases: dict[str, dict[str, Measured]] = {}
+    with (
+        hostel_sites() as (platform, ours),
+        tempfile.TemporaryDirectory(prefix="bench-rivals-") as folder,
+        rivals(Path(folder), platform.paths.certificates / "sites") as others,
+        console.status("measuring") as status,
+    ):
+        for application in APPLICATIONS:
+            for body, path in BODIES.items():
+                for connections in CONNECTIONS[1:] if options.quick else CONNECTIONS:
+                    addresses = others[application] | ours[application]
+                    urls = {name: address + path for name, address in addresses.items()}
+                    case = f"{application}, {body}, {connections} connection{'s' if connections > 1 else ''}"
+                    cases[case] = measure(
+                        urls, connections, options, lambda text, case=case: status.update(f"{case}, {text}")
+                    )
+        logs = platform.paths.site_logs / "bench"
+        logged = sum(count_lines(logs / f"bench-{name}.{platform.domain}.access.log") for name in APPLICATIONS)
+    report(console, machine, options, cases, logged)
+
+
+def ratios(measured: dict[str, Measured]) -> dict[str, dict[str, float]]:
+    """Of each of Hostel's ways: how much of each of the others' rates it has."""
+    medians = {name: statistics.median(each.rates) for name, each in measured.items()}
+    return {way: {other: round(medians[way] / medians[other], 3) for other in aims} for way, aims in AIMS.items()}
 
 
 def report(
     console: Console,
     machine: dict[str, object],
     options: argparse.Namespace,
-    measured: dict[str, Measured],
+    cases: dict[str, dict[str, Measured]],
     logged: int,
 ) -> None:
-    medians = {name: statistics.median(each.rates) for name, each in measured.items()}
-    ratios = {name: round(medians[name] / medians["bare"], 3) for name in AIMS}
-    table = Table("", "requests/s", "of bare", "aim", "not 2xx or lost")
-    for name, rate in medians.items():
-        ratio, aim = (f"{ratios[name]:.2f}", f"{AIMS[name]:.2f}") if name in AIMS else ("", "")
-        table.add_row(name, f"{rate:,.0f}", ratio, aim, str(measured[name].bad))
-    console.print(table)
-    through = [measured[name] for name in AIMS]
+    for case, measured in cases.items():
+        table = Table(case, "requests/s", "Hostel has", "aim", "not 2xx or lost")
+        for name, each in measured.items():
+            compared = [(way, found[name]) for way, found in ratios(measured).items() if name in found]
+            shown = ", ".join(f"{ratio:.2f}{way.removeprefix('Hostel')}" for way, ratio in compared)
+            wanted = ", ".join(f"{AIMS[way][name]:.2f}" for way, _ in compared)
+            table.add_row(name, f"{statistics.median(each.rates):,.0f}", shown, wanted, str(each.bad))
+        console.print(table)
+    through = [each for measured in cases.values() for name, each in measured.items() if name in AIMS]
     answered = sum(each.requests for each in through)
-    # wrk hangs up at the end of each run: what it had sent by then is logged and not counted by it.
-    unfinished = sum(each.runs for each in through) * options.connections
-    console.print(f"{answered:,} requests through Hostel, {logged:,} lines in the access log")
-    result = {
-        "machine": machine,
-        "options": vars(options),
-        "rates": {name: [round(rate) for rate in each.rates] for name, each in measured.items()},
-        "ratios": ratios,
-        "aims": AIMS,
-        "bad": {name: each.bad for name, each in measured.items()},
-        "requests": answered,
-        "log_lines": logged,
-    }
-    console.print(f"written to {write_result('throughput', result)}")
-    if any(each.bad for each in measured.values()) or not answered <= logged <= answered + unfinished:
+    # A load that hangs up at the end of its run leaves what it had sent: logged, and not counted by it.
+    unfinished = sum(each.runs for each in through) * max(CONNECTIONS)
+    console.print(f"{answered:,} requests through Hostel, {logged:,} lines in the access logs")
+    if not options.quick:
+        result = {
+            "machine": machine,
+            "options": vars(options),
+            "rates": {
+                case: {name: [round(rate) for rate in each.rates] for name, each in measured.items()}
+                for case, measured in cases.items()
+            },
+            "ratios": {case: ratios(measured) for case, measured in cases.items()},
+            "aims": AIMS,
+            "bad": sum(each.bad for measured in cases.values() for each in measured.values()),
+            "requests": answered,
+            "log_lines": logged,
+        }
+        console.print(f"written to {write_result('throughput', result)}")
+    if any(each.bad for each in through) or not answered <= logged <= answered + unfinished:
         raise SystemExit("some requests were not answered with 2xx, or the access log does not account for them")
 
 

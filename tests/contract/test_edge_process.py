@@ -10,17 +10,19 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge_fixtures import DOMAIN, RunningEdge, answer, make_certificate, replying, wait_until
 
+from hostel.agent.publication import Publication
 from hostel.edge import configure
 from hostel.edge.configure import Machine
 from hostel.edge.errors import BadNginxConfiguration, EdgeCannotStart, MissingPrerequisite, NoCertificate, PortInUse
 from hostel.edge.ports import check_port, find_holder
-from hostel.edge.publish import Edge
+from hostel.edge.publish import SERIALS_AT_ONCE, Edge
 from hostel.wire.codec import to_jsonable
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError, EdgeUnreachable
@@ -191,7 +193,7 @@ def test_what_nginx_refuses_is_unreachable_with_its_reason(edge: RunningEdge) ->
 
 def test_the_last_serial_leaves_out_what_cannot_be_read(stopped: RunningEdge) -> None:
     async def last_serial(agent: Edge) -> int:
-        return agent.last_serial()
+        return max((record.serial for record in agent.records()), default=0)
 
     assert stopped.call(last_serial) == 0
     stopped.publish(ALICE, RouteState.DISABLED, serial=41)
@@ -201,6 +203,49 @@ def test_the_last_serial_leaves_out_what_cannot_be_read(stopped: RunningEdge) ->
     (stopped.paths.routes / "torn.test.json").write_text('{"serial": 100')
     (stopped.paths.routes / ".half.json.abcd").write_text('{"serial": 101}')
     assert stopped.call(last_serial) == 42
+
+
+def test_nginx_says_which_records_it_holds(edge: RunningEdge) -> None:
+    names = [f"known{number}.{DOMAIN}" for number in range(SERIALS_AT_ONCE + 1)]
+    edge.publish(names[0], RouteState.DISABLED, serial=7)
+    edge.publish(names[-1], RouteState.DISABLED, serial=2**40)
+    assert edge.call(lambda agent: agent.serials(names)) == {names[0]: 7, names[-1]: 2**40}
+    assert edge.call(lambda agent: agent.serials(names[1:2])) == {}
+    edge.stop()
+    assert edge.call(lambda agent: agent.serials(names)) == {}
+    edge.start()
+    assert edge.call(lambda agent: agent.serials(names)) == {}, "it reads from disk what it is asked for"
+    edge.get(names[0])
+    assert edge.call(lambda agent: agent.serials(names)) == {names[0]: 7}
+
+
+@pytest.fixture
+def publication(edge: RunningEdge) -> Callable[[], Coroutine[Any, Any, int]]:
+    """An agent starts and says once more what is wanted of one website. Returns the serial that visitors meet then."""
+    config = read_config(edge.paths.config_file)
+
+    async def start_and_publish() -> int:
+        async with Edge(edge.paths) as agent:
+            started = await Publication.start(agent, config)
+            await started.withdraw([f"again.{DOMAIN}"])
+            return (await agent.serials([f"again.{DOMAIN}"])).get(f"again.{DOMAIN}", 0)
+
+    return start_and_publish
+
+
+def test_an_agent_that_starts_publishes_only_what_visitors_do_not_meet(
+    edge: RunningEdge, publication: Callable[[], Coroutine[Any, Any, int]]
+) -> None:
+    first = asyncio.run(publication())
+    assert first > 0
+    assert asyncio.run(publication()) == first
+    # An agent died after it had written the file and before it told nginx:
+    file = edge.paths.routes / f"again.{DOMAIN}.json"
+    file.write_text(file.read_text().replace(f'"serial": {first}', f'"serial": {first + 1}'))
+    assert asyncio.run(publication()) == first + 2
+    # A newer record is in nginx than on disk: the file was lost, and an older one brought back.
+    file.write_text(file.read_text().replace(f'"serial": {first + 2}', '"serial": 1'))
+    assert asyncio.run(publication()) > first + 2
 
 
 # -- refusals to start

@@ -151,7 +151,7 @@ class Node:
             gates=Gates(paths, installation),
             launcher=launcher,
             sandboxes=sandboxes,
-            publication=Publication(edge, config),
+            publication=await Publication.start(edge, config),
             keyring=Keyring(paths.certificates, edge),
             names={},
             hibernation=Hibernation(),

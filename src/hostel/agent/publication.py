@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from typing import Self
 
 import structlog
 
@@ -29,10 +30,27 @@ _DRAIN_FIRST_S, _DRAIN_LIMIT_S = 0.02, 0.5
 class Publication:
     """The one writer of routes of an installation."""
 
-    def __init__(self, edge: Edge, config: Config) -> None:
+    def __init__(self, edge: Edge, config: Config, records: Iterable[RouteRecord], met: Iterable[RouteRecord]) -> None:
+        """`records` are all on disk; `met` those that visitors do meet."""
         self.edge = edge
         self._config = config
-        self._serials = itertools.count(edge.last_serial() + 1)
+        self._serials = itertools.count(max((record.serial for record in records), default=0) + 1)
+        self._met = {record.domain: record for record in met}  # until it is published for the first time
+
+    @classmethod
+    async def start(cls, edge: Edge, config: Config) -> Self:
+        """Find out what an earlier agent has published: what is still wanted need not be published again.
+
+        An agent that died between a record's file and nginx has left it on disk alone: so nginx is asked too.
+        """
+        records = edge.records()
+        try:
+            serials = await edge.serials([record.domain for record in records])
+        except EdgeUnreachable as error:
+            log.warning("the edge does not say what it knows; all routes are published", error=str(error))
+            return cls(edge, config, records, ())
+        met = (record for record in records if serials.get(record.domain, record.serial) == record.serial)
+        return cls(edge, config, records, met)
 
     async def publish(
         self,
@@ -97,6 +115,9 @@ class Publication:
         )
 
     async def _publish(self, record: RouteRecord) -> None:
+        met = self._met.pop(record.domain, None)
+        if met is not None and replace(record, serial=met.serial) == met:
+            return
         record = replace(record, serial=next(self._serials))
         failpoint.reach("publication.numbered")
         while (known := await self._tell(record)) > record.serial:

@@ -4,9 +4,9 @@ A route record is first written to `paths.routes`, then pushed. The file is the 
 it on demand, so when nobody listens on the control socket the file alone is enough.
 
 A deleted website keeps its file as a tombstone. It stops an older record, delayed somewhere, from bringing the website
-back, and keeps `last_serial` from falling. It may be removed once no publication older than it can be under way (the
-agent publishes for one domain at a time, so: at any later publication of that domain, which overwrites it) and it is
-not the newest serial on disk. Nothing removes it yet; it costs one block on disk and some 300 bytes in nginx.
+back, and keeps the highest serial from falling. It may be removed once no publication older than it can be under way
+(the agent publishes for one domain at a time, so: at any later publication of that domain, which overwrites it) and it
+is not the newest serial on disk. Nothing removes it yet; it costs one block on disk and some 300 bytes in nginx.
 """
 
 import contextlib
@@ -32,6 +32,7 @@ from hostel.wire.route import RouteRecord
 from hostel.wire.website import RunId
 
 ANSWER_DEADLINE_S = 5.0
+SERIALS_AT_ONCE = 500  # one answer of nginx's: visitors wait meanwhile
 ROUTE_FILE_MODE = 0o640
 
 log = structlog.get_logger()
@@ -170,10 +171,22 @@ class Edge:
         answer = await self._ask("GET", f"/explained?id={quote(error_id, safe='')}", may_be_unknown=True)
         return parse(Explained, answer) if answer else None
 
-    def last_serial(self) -> int:
-        """The highest serial on disk, 0 if there is none. Records that cannot be read are logged and left out."""
+    def records(self) -> list[RouteRecord]:
+        """All on disk. Those that cannot be read are logged and left out."""
         records = (self._read(path.stem) for path in self._paths.routes.glob("*.json") if path.name[0] != ".")
-        return max((record.serial for record in records if record is not None), default=0)
+        return [record for record in records if record is not None]
+
+    async def serials(self, domains: Sequence[str]) -> dict[str, int]:
+        """Of the records of `domains` that nginx holds in memory; the others it would read from disk.
+
+        Raises EdgeUnreachable, but not where no nginx listens.
+        """
+        found: dict[str, int] = {}
+        with contextlib.suppress(NobodyListens):
+            for first in range(0, len(domains), SERIALS_AT_ONCE):
+                content = json.dumps({"domains": domains[first : first + SERIALS_AT_ONCE]}).encode()
+                found |= await self._ask("POST", "/serials", content=content)
+        return {domain: int(serial) for domain, serial in found.items()}
 
     def _read(self, domain: str) -> RouteRecord | None:
         path = self._paths.routes / f"{domain}.json"

@@ -93,6 +93,19 @@ local function post_idleness()
     return answer(200, found)
 end
 
+-- Of records that are in memory: the others are read from disk once somebody asks for them.
+local function post_serials()
+    local asked = cjson.decode(read_body())
+    if type(asked) ~= "table" or type(asked.domains) ~= "table" then
+        return refuse(400, "serials: domains are missing")
+    end
+    local serials = {}
+    for _, domain in ipairs(asked.domains) do
+        serials[domain] = routes.find_serial(domain)
+    end
+    return answer(200, next(serials) and serials or "{}") -- cjson would make a list of an empty table
+end
+
 local function get_status()
     local domain = var.arg_domain
     local function count(class)
@@ -124,6 +137,7 @@ local VERBS = {
     ["GET /bound"] = get_bound,
     ["GET /arrived"] = get_arrived,
     ["POST /arrivals"] = post_arrivals,
+    ["POST /serials"] = post_serials,
     ["POST /idleness"] = post_idleness,
     ["GET /status"] = get_status,
     ["GET /explained"] = get_explained,

@@ -253,6 +253,12 @@ function _M.count_arrived(domain)
     return arrived:get(domain) or settings.arrived_base
 end
 
+-- The serial of the record in the dict, as it is pushed; nil where there is none.
+function _M.find_serial(domain)
+    local raw = routes:get(domain)
+    return raw and string.format("%d", cjson.decode(raw).serial)
+end
+
 local function lock(domain)
     local deadline = clock() + LOCK_S
     while not state:add("lock:" .. domain, true, LOCK_S) do
