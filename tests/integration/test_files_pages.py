@@ -269,5 +269,11 @@ def test_save_and_reload_serves_the_new_code_or_says_why_not(
         right = f"# touched\n{code}"
         done = save(browser, path, right, hashlib.sha256(wrong.encode()).hexdigest(), reload="1", website=domain)
         assert f"{domain} was reloaded and is running" in " ".join(words(done).split())
+        platform.create(fila, "also-fila", command)
+        choice = re.findall(r'<option value="([^"]+)">', open_(browser, path).text)
+        assert choice == [domain, f"also-fila.{platform.domain}"]
+        done = save(browser, path, code, hashlib.sha256(right.encode()).hexdigest(), reload="1", website=choice[1])
+        assert f"{choice[1]} was reloaded and is running" in " ".join(words(done).split())
+        platform.delete(fila, "also-fila")
     finally:
         platform.delete(fila, "code-fila")

@@ -18,13 +18,14 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "hostel.panel.settings"
 from django.core.asgi import get_asgi_application
 from servestatic import ServeStaticASGI
 
+from hostel.panel.files.modes import SCRIPTS
 from hostel.panel.settings import DATABASE_FILE, FILE_UPLOAD_TEMP_DIR, HOSTEL_IS_CONFIGURED, HOSTEL_PATHS
 from hostel.wire.errors import ConfigError
 
 BODY_LIMIT_BYTES = 1 << 20
 UPLOAD_LIMIT_BYTES = 101 << 20  # a file of the edge's 100 MiB, and what a form adds
 _JAVASCRIPT = Path("/usr/share/javascript")  # Debian's; scripts/install installs what is named here
-_CODEMIRROR = ("lib", "mode/python", "addon/edit")
+_CODEMIRROR = ("lib", "addon/edit", *(f"mode/{script}" for script in SCRIPTS))
 _UPLOADS_AT_ONCE = 8  # so many bodies lie on the panel's disk at most
 _UPLOAD = re.compile(r"/+api/+v0/+user/+[^/]+/+files/+path/")
 _UPLOAD_PAGE = re.compile(r"/+user/+[^/]+/+files/")

@@ -1,11 +1,13 @@
 """What the Files pages decide by themselves: names, paths, line ends, whose code a file is. No files, no agent."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from hostel.panel.files.code_of import websites_of
 from hostel.panel.files.listing import encode_name, parse_listing, shown
+from hostel.panel.files.modes import SCRIPTS, Mode, find_mode
 from hostel.panel.files.paths import BadName, crumbs, decode_name, resolve
 from hostel.panel.files.text import digest_of, read_text, write_text
 from hostel.panel.websites.models import Website
@@ -139,3 +141,12 @@ def test_a_file_is_the_code_of_the_websites_whose_directory_it_is_in(path: str, 
     found = [each.domain_name for each in websites_of(f"{HOME}/{path}", websites, username="xanthippe")]
     expected = names if names == ["plain"] else [*names, "plain"]
     assert found == expected
+
+
+def test_files_are_coloured_by_what_debians_package_has() -> None:
+    assert find_mode("/home/x/views.py") == Mode("python", ("python",))
+    assert find_mode("/home/x/INDEX.HTML") is find_mode("a.htm")
+    assert find_mode("/home/x.py/notes") is None
+    assert find_mode("/home/x/README") is None
+    for script in SCRIPTS:
+        assert Path(f"/usr/share/javascript/codemirror/mode/{script}/{script}.js").is_file(), "make install"

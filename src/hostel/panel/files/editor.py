@@ -14,6 +14,7 @@ from hostel.panel.accounts.models import User
 from hostel.panel.files import deeds
 from hostel.panel.files.code_of import websites_of
 from hostel.panel.files.listing import shown
+from hostel.panel.files.modes import find_mode
 from hostel.panel.files.paths import address, home_of, is_below
 from hostel.panel.files.text import EDIT_BYTES, Text, digest_of, read_text, write_text
 from hostel.panel.websites import deploy
@@ -81,7 +82,7 @@ def _page(request: HttpRequest, user: User, path: str, text: Text | None, **page
         "text": text,
         "digest": text.digest if text else "",
         "is_writable": is_below(path, home_of(user.username)),
-        "is_python": path.endswith((".py", ".pyi", ".pyw")),
+        "mode": find_mode(path),
         "websites": websites_of(path, user.websites.all(), username=user.username),
         "limit_kb": EDIT_BYTES >> 10,
         **page,
