@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo test lint format openapi bench soak clean
+.PHONY: help install install-dev demo test lint format openapi tutorial bench soak clean
 
 VENV_PYTHON := .venv/bin/python
 SCRIPTS := scripts/install scripts/test .ci/run
@@ -36,6 +36,9 @@ format: install-dev ## Let ruff rewrite the code's layout
 
 openapi: install-dev ## Write docs/reference/openapi.yaml anew, after the API has grown
 	@$(VENV_PYTHON) scripts/openapi.py
+
+tutorial: install-dev ## Play the recipe in a browser and keep its pictures in docs/tutorial/
+	@$(VENV_PYTHON) scripts/tutorial.py
 
 bench: install-dev ## Requests a second, bare and through Hostel, measured here with wrk
 	@$(VENV_PYTHON) bench/throughput.py

@@ -18,8 +18,8 @@ HERE = "127.0.0.1"
 
 @contextlib.contextmanager
 def quiet_network(ports: Sequence[int]) -> Iterator[str]:
-    """The name of a network namespace where 127.0.0.1 leads to ours, for these ports alone. One at a time."""
-    name = f"hostel-browser-{os.getpid()}"
+    """The name of a network namespace where 127.0.0.1 leads to ours, for these ports alone."""
+    name = f"hostel-browser-{os.getpid()}-{ports[0]}"
     netns.create(name)
     try:
         subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, StorageState, expect
 
 from chromium import OpenWindow, Window
@@ -97,6 +98,19 @@ def websites(platform: Platform, bob: User) -> Iterator[None]:
         platform.delete(bob, label)
 
 
+def serious_faults(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, with where it is.
+
+    The editor scrolls with its cursor, which axe-core does not know: its scroller takes no focus of its own.
+    """
+    found = Axe().run(page, context={"exclude": [[".CodeMirror-scroll"]]}).response["violations"]
+    return [
+        f"{fault['id']}: {fault['help']}: {[node['target'] for node in fault['nodes']]}"
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 def assert_good_looks(page: Page) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
@@ -105,6 +119,7 @@ def assert_good_looks(page: Page) -> None:
             found = page.evaluate(MEASURE)
             assert found["contrast"] >= LEAST_CONTRAST, (scheme, width, found)
             assert found["overflow"] <= 0, (scheme, width, found)
+        assert serious_faults(page) == [], scheme
 
 
 @pytest.mark.usefixtures("websites")
@@ -147,6 +162,14 @@ def test_the_dashboard_says_why_a_website_failed_and_links_to_it(
     expect(website.get_by_text("oops", exact=True)).to_be_visible()
     website.get_by_role("link").click()
     expect(window.page.get_by_role("heading")).to_have_text("Something went wrong")
+
+
+def test_a_page_with_serious_faults_is_found(window: Window) -> None:
+    """Positive control of what each page above is held to."""
+    window.page.set_content("<html><body><main><input><a href='/x'></a></main></body></html>")
+    found = " ".join(serious_faults(window.page))
+    assert "label" in found
+    assert "link-name" in found
 
 
 def test_the_api_docs_render_from_here_alone(platform: Platform, window: Window) -> None:

@@ -1,7 +1,9 @@
 """From an error page to the reason: the website's owner sees it, and nobody else learns anything."""
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import Page, StorageState, expect
@@ -12,6 +14,7 @@ from live import Platform, User
 pytestmark = pytest.mark.browser
 
 HEADING = "Why a visitor met an error"
+SLOW_S = 60.0  # what a busy machine may take
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +25,22 @@ def lost(platform: Platform, bob: User) -> Iterator[str]:
     assert created.json()["webapp"]["reason"] == "listened_elsewhere", created.text
     yield platform.url("lost-bob", "/shop?secret=1")
     platform.delete(bob, "lost-bob")
+
+
+def test_a_page_that_waits_turns_into_the_site(platform: Platform, bob: User, window: Window) -> None:
+    """Loaded while the website starts: the browser shows progress, and then the website, without anybody's doing."""
+    page = window.page
+    with ThreadPoolExecutor(1) as background:
+        created = background.submit(platform.create, bob, "slow-bob", "sleep 6 && exec python3 answer.py slowly")
+        heading = page.get_by_role("heading")
+        until = time.monotonic() + SLOW_S
+        while heading.count() == 0 or heading.inner_text() != "Starting":
+            assert time.monotonic() < until, page.content()
+            page.goto(platform.url("slow-bob"))
+        expect(page.get_by_text("slowly")).to_be_visible(timeout=SLOW_S * 1000)
+        assert created.result().json()["webapp"]["state"] == "running"
+    assert window.complaints() == []
+    platform.delete(bob, "slow-bob")
 
 
 def open_reason(page: Page, address: str) -> None:
