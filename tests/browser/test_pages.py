@@ -150,17 +150,19 @@ def test_a_page_of_the_panel_fits_and_can_be_read(
 
 
 @pytest.mark.usefixtures("websites")
-def test_the_dashboard_says_why_a_website_failed_and_links_to_it(
+def test_the_dashboard_says_what_needs_attention_and_leads_there(
     platform: Platform, bobs_cookies: StorageState, open_window: OpenWindow
 ) -> None:
     window = open_window(storage_state=bobs_cookies)
     window.page.goto(f"{platform.panel_url}user/bob/")
-    website = window.page.get_by_role("article").filter(has_text=f"exits-bob.{platform.domain}")
-    expect(website).to_contain_text("failed")
-    expect(website).to_contain_text("exit code 3")
-    website.get_by_text("The last lines it wrote").click()
-    expect(website.get_by_text("oops", exact=True)).to_be_visible()
-    website.get_by_role("link").click()
+    matter = window.page.get_by_role("listitem").filter(has_text=f"exits-bob.{platform.domain}")
+    expect(matter).to_contain_text("exit code 3")
+    expect(window.page.get_by_label("Memory")).to_be_visible()
+    row = window.page.get_by_role("row").filter(has_text=f"exits-bob.{platform.domain}")
+    expect(row).to_contain_text("failed")
+    matter.get_by_role("link").click()
+    expect(window.page.get_by_text("oops", exact=True)).to_be_visible()
+    window.page.get_by_role("link", name="Visit").click()
     expect(window.page.get_by_role("heading")).to_have_text("Something went wrong")
 
 

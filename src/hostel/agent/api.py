@@ -46,6 +46,10 @@ def panel_app(node: Node) -> Starlette:
         await node.delete_tenant(tombstone)
         return JSONResponse({})
 
+    async def overview(request: Request) -> Response:
+        name, domains = request.path_params["name"], request.query_params.getlist("domain")
+        return _answer(node.overviews.read(name, domains=domains))
+
     async def put_website(request: Request) -> Response:
         spec = parse(WebsiteSpec, await _json(request))
         return _answer(await node.put_website(request.path_params["domain"], spec, wait_s=_wait_s(request)))
@@ -60,6 +64,7 @@ def panel_app(node: Node) -> Starlette:
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
+        Route("/tenants/{name}/overview", overview),
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
@@ -164,7 +169,8 @@ def _report_routes(node: Node) -> list[Route]:
         return _answer(node.report(request.path_params["domain"]))
 
     async def many(request: Request) -> Response:
-        return _answer(WebsiteReports(websites=node.reports(request.query_params.get("tenant"))))
+        asked = request.query_params
+        return _answer(WebsiteReports(websites=node.reports(asked.get("tenant"), only=asked.getlist("domain"))))
 
     async def status(request: Request) -> Response:
         return _answer(await node.meter.status(request.path_params["domain"]))

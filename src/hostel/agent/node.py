@@ -11,7 +11,7 @@ import secrets
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Collection, Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation,
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
+from hostel.agent.overview import Overviews
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
 from hostel.agent.ports import Ports
 from hostel.agent.publication import Publication
@@ -128,6 +129,7 @@ class Node:
         self._surges: dict[RunId, Limits] = {}
         self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
         self.meter = Meter(self)
+        self.overviews = Overviews(self)
         self.watch = Watch(self, parts.hibernation)
         self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
 
@@ -388,9 +390,10 @@ class Node:
     def report(self, domain: str) -> WebsiteReport:
         return self._website(domain).report()
 
-    def reports(self, tenant: str | None) -> tuple[WebsiteReport, ...]:
-        """Of one tenant's websites, or of all but the panel's."""
-        wanted = [site for _, site in sorted(self.websites.items()) if site.spec.tenant != SYSTEM_TENANT]
+    def reports(self, tenant: str | None, *, only: Collection[str] = ()) -> tuple[WebsiteReport, ...]:
+        """Of one tenant's websites, or of all but the panel's; of those in `only` alone, if it names any."""
+        named = [domain for domain in only if domain in self.websites] if only else sorted(self.websites)
+        wanted = [self.websites[domain] for domain in named if self.websites[domain].spec.tenant != SYSTEM_TENANT]
         return tuple(site.report() for site in wanted if tenant in (None, site.spec.tenant))
 
     @property

@@ -7,11 +7,11 @@ import contextlib
 import functools
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from django.conf import settings
@@ -39,6 +39,7 @@ from hostel.wire.report import (
     Explained,
     ProofReport,
     ProofRequest,
+    TenantOverview,
     TenantReport,
     TenantReports,
     WebsiteReports,
@@ -98,8 +99,10 @@ def find_status(canonical_name: str) -> WebsiteStatus | None:
         return None
 
 
-def list_websites(tenant: str) -> tuple[WebsiteReport, ...]:
-    return parse(WebsiteReports, _ask("GET", f"/websites?tenant={tenant}", deadline_s=_QUICK_S)).websites
+def list_websites(tenant: str, *, domains: Sequence[str] = ()) -> tuple[WebsiteReport, ...]:
+    """All of a tenant's; with `domains`, which are canonical, those of them alone."""
+    query = urlencode([("tenant", tenant), *(("domain", domain) for domain in domains)])
+    return parse(WebsiteReports, _ask("GET", f"/websites?{query}", deadline_s=_QUICK_S)).websites
 
 
 def find_explained(error_id: str) -> Explained | None:
@@ -108,6 +111,12 @@ def find_explained(error_id: str) -> Explained | None:
         return parse(Explained, _ask("GET", f"/explained/{quote(error_id, safe='')}", deadline_s=_QUICK_S))
     except UnknownErrorId:
         return None
+
+
+def find_overview(tenant: str, *, domains: Sequence[str]) -> TenantOverview:
+    """Raises UnknownTenant where the agent has not heard of the user yet."""
+    query = urlencode([("domain", domain) for domain in domains])
+    return parse(TenantOverview, _ask("GET", f"/tenants/{tenant}/overview?{query}", deadline_s=_QUICK_S))
 
 
 def find_proof(asked: ProofRequest) -> ProofReport:

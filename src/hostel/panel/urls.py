@@ -20,6 +20,7 @@ from hostel.panel.api import (
 )
 from hostel.panel.api import views as api
 from hostel.panel.wanted import views as wanted
+from hostel.panel.websites import dashboard
 from hostel.panel.websites import views as websites
 from hostel.panel.websites.why import why
 
@@ -33,7 +34,8 @@ urlpatterns = [
     path("operator/", admin.site.urls),
     path("login/", accounts.log_in, name="login"),
     path("logout/", accounts.log_out, name="logout"),
-    path("user/<str:username>/", websites.dashboard, name="dashboard"),
+    path("user/<str:username>/", dashboard.show, name="dashboard"),
+    path("user/<str:username>/at_a_glance/", dashboard.at_a_glance, name="at_a_glance"),
     path("user/<str:username>/websites/", include("hostel.panel.websites.urls")),
     path("user/<str:username>/files/", include("hostel.panel.files.urls")),
     path("user/<str:username>/account/", accounts.account, name="account"),

@@ -6,6 +6,7 @@ and values of another type are refused, never coerced.
 
 import dataclasses
 import enum
+import functools
 import math
 import types
 import typing
@@ -15,12 +16,27 @@ from typing import Any, TypeVar
 from hostel.wire.errors import MalformedMessage
 
 T = TypeVar("T")
+_PLAIN = (str, int, bool)  # as JSON has them
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Shape:
+    hints: dict[str, Any]
+    fields: dict[str, "dataclasses.Field[Any]"]
+
+
+@functools.cache
+def _shape(kind: type[Any]) -> _Shape:
+    """Found out once: for a thousand reports it would take most of the time."""
+    return _Shape(typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)})
 
 
 def to_jsonable(value: object) -> Any:
     """`value` as plain dicts, lists, strings, numbers, booleans and None, ready for `json.dumps`."""
+    if type(value) in _PLAIN or value is None:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_jsonable(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {name: to_jsonable(getattr(value, name)) for name in _shape(type(value)).fields}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, tuple | list):
@@ -37,8 +53,8 @@ def parse(kind: type[T], data: object, *, where: str = "") -> T:
     """
     if not isinstance(data, dict):
         raise MalformedMessage(f"{where or kind.__name__}: expected an object")
-    hints = typing.get_type_hints(kind)
-    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # T is a dataclass
+    shape = _shape(kind)  # type: ignore[arg-type]  # a class is hashable
+    hints, fields = shape.hints, shape.fields
     unknown = sorted(set(data) - set(fields))
     if unknown:
         raise MalformedMessage(f"{where or kind.__name__}: unknown key {unknown[0]!r}")
@@ -53,6 +69,8 @@ def parse(kind: type[T], data: object, *, where: str = "") -> T:
 
 
 def _parse_value(hint: Any, value: object, where: str) -> Any:
+    if hint in _PLAIN and type(value) is hint:
+        return value
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
         return _parse_optional(hint, value, where)
@@ -71,8 +89,10 @@ def _parse_value(hint: Any, value: object, where: str) -> Any:
 
 
 def _parse_optional(hint: Any, value: object, where: str) -> Any:
+    if value is None:
+        return None
     (inner,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
-    return None if value is None else _parse_value(inner, value, where)
+    return _parse_value(inner, value, where)
 
 
 def _parse_scalar(hint: Any, value: object, where: str) -> Any:

@@ -1,8 +1,10 @@
 """What the agent tells about itself, its tenants and what websites do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hostel.wire.certificate import DomainCertificate
 from hostel.wire.website import Failure, RunId, State, WebsiteReport
 
 
@@ -123,6 +125,19 @@ class Explained:
     at_s: int  # since 1970
     method: str
     path: str  # without the query; a visitor's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantOverview:
+    """Agent → panel, `GET /tenants/<name>/overview?domain=`: a user's websites at a glance, and what they use."""
+
+    states: Mapping[str, int]  # by State: how many websites there are in it
+    troubled: tuple[WebsiteReport, ...] = ()  # some that do not serve, or whose last change failed
+    websites: tuple[WebsiteReport, ...] = ()  # those that were asked for by their domain
+    memory_bytes: int  # of all sandboxes, without what the kernel can drop at once
+    cpu_percent: float | None  # of one core, since it was asked the last time; None: that was too long ago
+    disk: DiskUsage | None = None
+    certificates: tuple[DomainCertificate, ...] = ()
 
 
 class Proof(StrEnum):

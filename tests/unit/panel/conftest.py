@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from hostel.wire.certificate import (
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
-from hostel.wire.report import Proof, ProofReport, ProofRequest, WebsiteStatus
+from hostel.wire.report import DiskUsage, Proof, ProofReport, ProofRequest, TenantOverview, WebsiteStatus
 from hostel.wire.website import Deploy, Failure, Phase, State, TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 HOST = "www.hostel.localhost:8443"
@@ -55,6 +56,7 @@ class SmallAgent:
         self.calls: list[str] = []
         self.failure: Failure | None = None  # every deploy fails with it
         self.phase = Phase.DONE
+        self.memory_bytes = 80 << 20  # that every tenant uses
         self.proofs: dict[str, Proof] = {}  # by domain: what the DNS shows
         self.certificates: dict[str, CertificateReport | HostelError] = {}  # by domain: what there is, or why none
         self.refusal: HostelError | None = None  # every call is refused with it
@@ -132,13 +134,31 @@ class SmallAgent:
         return to_jsonable(found)
 
     async def list_certificates(self, request: Request) -> Any:
-        found = [
+        return to_jsonable(CertificateReports(certificates=self.known_certificates))
+
+    @property
+    def known_certificates(self) -> tuple[DomainCertificate, ...]:
+        return tuple(
             DomainCertificate(domain=domain, failure=str(each))
             if isinstance(each, HostelError)
             else DomainCertificate(domain=domain, report=each)
             for domain, each in self.certificates.items()
-        ]
-        return to_jsonable(CertificateReports(certificates=tuple(found)))
+        )
+
+    async def overview(self, request: Request) -> Any:
+        name, named = request.path_params["name"], request.query_params.getlist("domain")
+        reports = {domain: self.report(spec) for domain, spec in self.websites.items() if spec.tenant == name}
+        return to_jsonable(
+            TenantOverview(
+                states=Counter(report.state.value for report in reports.values()),
+                troubled=tuple(report for report in reports.values() if report.deploy.phase is Phase.FAILED),
+                websites=tuple(reports[domain] for domain in named if domain in reports),
+                memory_bytes=self.memory_bytes,
+                cpu_percent=12.0,
+                disk=DiskUsage(used_bytes=300 << 20, files=7),
+                certificates=self.known_certificates,
+            )
+        )
 
     async def list_tenants(self, request: Request) -> Any:
         disk = {"used_bytes": 300 << 20, "files": 7}
@@ -160,6 +180,7 @@ class SmallAgent:
         return Starlette(
             routes=[
                 Route("/tenants/{name}", self.answering(self.tenant), methods=["PUT", "DELETE"]),
+                Route("/tenants/{name}/overview", self.answering(self.overview)),
                 Route("/websites", self.answering(self.list)),
                 Route("/tenants", self.answering(self.list_tenants)),
                 Route("/certificates", self.answering(self.list_certificates)),

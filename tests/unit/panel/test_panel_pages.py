@@ -1,15 +1,20 @@
 """The pages as a browser without JavaScript meets them."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import django_htmx
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from hostel.panel.accounts.models import ApiToken, Login
+from hostel.panel.domains.models import Domain
+from hostel.wire.certificate import DnsElsewhere
 from hostel.wire.website import Phase
 
 HOST = "www.hostel.localhost:8443"
@@ -215,20 +220,48 @@ def test_owner_other_and_stranger_meet_their_own_pages_only(owner, other, strang
     assert works(owner.token)
 
 
-def test_the_dashboard_lists_websites_with_state_link_and_logs(owner, other, agent, failed):
+def test_the_dashboard_shows_websites_at_a_glance_and_what_needs_attention(owner, other, agent, failed):
     owner.create(command="<script>alert(1)</script>")
     other.create()
     page = owner.log_in().get("/user/xanthippe/", secure=True).content.decode()
-    assert '<a href="https://xanthippe.hostel.localhost:8443/">xanthippe.hostel.localhost</a>' in page
+    assert '<a href="/user/xanthippe/websites/xanthippe.hostel.localhost/">xanthippe.hostel.localhost</a>' in page
     assert '<span class="state running">running</span>' in page
-    assert "/var/log/xanthippe.hostel.localhost.error.log" in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "<script" not in page
+    assert "1 running" in page
+    assert "What needs attention" not in page
+    assert "<script>" not in page
     assert "sokrates" not in page
-    agent.failure = failed
+    agent.failure = replace(failed, detail="It said <script>alert(2)</script>.")
+    agent.memory_bytes = 2000 << 20
+    agent.certificates = {"www.shop.example": DnsElsewhere()}
+    Domain.objects.create(
+        website=owner.user.websites.get(), domain_name="Not.Proven.example", canonical_name="not.proven.example"
+    )
     page = owner.log_in().get("/user/xanthippe/", secure=True).content.decode()
     assert '<span class="state failed">failed</span>' in page
-    assert "No module named &#x27;asyncdjango&#x27;" in page
+    assert "It said &lt;script&gt;alert(2)&lt;/script&gt;." in page
+    assert "All that runs takes 98% of your memory" in page
+    assert "It got no certificate: The DNS for the domain points to another machine." in page
+    assert "websites/xanthippe.hostel.localhost/domains/Not.Proven.example/" in page
+    part = owner.browser.get("/user/xanthippe/at_a_glance/", secure=True).content.decode()
+    assert part.lstrip().startswith("<div")
+    assert "98% of your memory" in part
+
+
+def test_the_dashboard_of_many_websites_asks_no_more_than_that_of_one(owner, agent):
+    browser = owner.log_in()
+    owner.create()
+    browser.get("/user/xanthippe/", secure=True)
+    with CaptureQueriesContext(connection) as few:
+        browser.get("/user/xanthippe/", secure=True)
+    for number in range(15):
+        owner.create(domain=f"w{number}-{owner.domain}")
+    agent.calls.clear()
+    with CaptureQueriesContext(connection) as many:
+        page = browser.get("/user/xanthippe/", secure=True).content.decode()
+    assert len(many) <= len(few) + 1 <= 7, "one more: to count those that are not shown"
+    assert agent.calls == ["GET /tenants/xanthippe/overview"]
+    assert "All 16 websites" in page
+    assert "16 running" in page
 
 
 def test_the_dashboard_stands_while_the_agent_is_away(owner, agent_away, agent):
@@ -289,8 +322,6 @@ def test_pages_over_plain_http_go_to_the_public_https_port(stranger):
 
 
 def test_g2_a_dump_of_the_database_holds_no_usable_token(owner, stranger):
-    from django.db import connection
-
     shown = owner.log_in().post("/user/xanthippe/account/api_token/new_token/", secure=True)
     token = token_in(shown)
     dump = "\n".join(connection.connection.iterdump())

@@ -30,6 +30,8 @@ from hostel.wire.website import WebsiteReport
 
 log = structlog.get_logger(__name__)
 
+_NAMED_MOST = 100  # websites that the agent is asked for by name; an address has an end
+
 
 def create(
     *, owner: User, domain_name: str, wanted: Mapping[str, Any], wait_s: int = agent.WAIT_S
@@ -169,10 +171,13 @@ def look_at_all(owner: User, websites: list[Website]) -> list[tuple[Website, Con
     """All of them with one question to the agent."""
     if not websites:
         return []
+    domains = [website.canonical_name for website in websites] if len(websites) <= _NAMED_MOST else []
     try:
-        reports = {canonical_domain(report.domain_name): report for report in agent.list_websites(owner.username)}
+        found = agent.list_websites(owner.username, domains=domains)
     except HostelError as error:
-        return [(website, _note(website, error)) for website in websites]
+        log.warning("no reports from the agent", user=owner.username, code=error.code)
+        return [(website, unreported(website, error)) for website in websites]
+    reports = {canonical_domain(report.domain_name): report for report in found}
     return [(website, condition_of(website, reports.get(website.canonical_name))) for website in websites]
 
 
