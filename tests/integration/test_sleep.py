@@ -150,7 +150,9 @@ def test_a_frozen_website_is_deleted(platform: Platform, hibernating: dict[str, 
     assert platform.get(site.label).status_code == 404
 
 
-def test_one_that_works_or_talks_stays_awake_and_an_idle_one_is_ended(platform: Platform, nora: User) -> None:
+def test_one_that_works_or_talks_stays_awake_and_an_idle_one_is_ended(
+    platform: Platform, nora: User, hibernating: dict[str, Site]
+) -> None:
     platform.hostel("shell", "nora", "--", "bash", "-c", "cat > talking.py", stdin=TALKING)
     platform.hostel("shell", "nora", "--", "bash", "-c", "(cat; cat answer.py) > working.py", stdin=WORKING)
     talking = Site(platform, nora, "t-nora").create("stop", "python3 talking.py")
@@ -165,9 +167,11 @@ def test_one_that_works_or_talks_stays_awake_and_an_idle_one_is_ended(platform: 
         connection.close()
         talking.until_asleep()
         assert idle.get()["run"] != idle.first["run"]
+        frozen_pid = hibernating["back"].until_asleep().pid
         platform.hostel("user", "suspend", "nora")
-        until(lambda: platform.get(idle.label).status_code == 503, "nora is suspended")
+        until(lambda: not os.path.exists(f"/proc/{frozen_pid}"), "of a suspended user nothing is left, frozen or not")
         platform.hostel("user", "resume", "nora")
+        until(lambda: talking.state != "suspended", "nora is back")
         assert talking.state == "asleep", "who resumes starts nothing that need not run"
     finally:
         connection.close()

@@ -61,6 +61,10 @@ def test_a_website_sleeps_as_the_plan_has_it_or_more(owner, agent, url):
     }
     assert owner.call("PATCH", url, {"webapp": {"sleep": None, "sleep_after_s": None}}).status_code == 200
     assert spec() == ("stop", 120)
+    user.change_limits({"site_sleep": "stop", "site_sleep_after_s": 5})
+    whole = owner.call("GET", url).json()
+    assert whole["webapp"]["sleep_after_s"] == 5
+    assert owner.call("PATCH", url, whole).status_code == 200, "what is shown may be sent back"
     user.change_limits({"site_sleep": None, "site_sleep_after_s": None})
     assert owner.call("PATCH", url, {"webapp": {"monitors_wake": True}}).status_code == 200
     assert (*spec(), agent.websites[owner.domain].monitors_wake) == ("off", 900, True)

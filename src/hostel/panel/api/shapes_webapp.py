@@ -11,6 +11,10 @@ from hostel.wire.errors import Refusal
 from hostel.wire.names import check_command, check_working_directory
 from hostel.wire.website import MAX_BODY_MB, MIB, SLEEP_CEILING_S, Listens, ReloadStrategy, Sleep
 
+# What sleeps more often than that costs more than it saves: each time its memory goes to the disk and back.
+OWN_SLEEP_LEAST_S = 60
+_SLEEP_SENTENCE = f"Give a whole number of seconds from {OWN_SLEEP_LEAST_S} to {SLEEP_CEILING_S}, or null."
+
 Number = TypeVar("Number", int | None, float | None)
 
 
@@ -185,14 +189,14 @@ class WebappChange(serializers.Serializer[Any]):
         "with all it knows, and goes on with the next visitor. `stop`: it ends, and the next visitor starts it. At "
         "least, and by default, as your plan has it.",
     )
-    sleep_after_s = Whole(
-        of="seconds",
-        least=60,
-        most=SLEEP_CEILING_S,
+    sleep_after_s = serializers.IntegerField(
         required=False,
         allow_null=True,
-        help_text="How long nobody must have used it. At most, where your plan lets websites sleep, and by default, as "
-        "your plan has it.",
+        min_value=1,  # a plan may have less than OWN_SLEEP_LEAST_S, and what is shown may be sent back
+        max_value=SLEEP_CEILING_S,
+        error_messages=dict.fromkeys(WRONG_NUMBER, _SLEEP_SENTENCE),
+        help_text=f"How long nobody must have used it, {OWN_SLEEP_LEAST_S} at least. At most, where your plan lets "
+        "websites sleep, and by default, as your plan has it.",
     )
     monitors_wake = Switch(
         required=False,
@@ -242,6 +246,8 @@ class WebappChange(serializers.Serializer[Any]):
 
     def validate_sleep_after_s(self, wanted: int | None) -> int | None:
         plan = self._owner.plan
+        if wanted is not None and wanted < OWN_SLEEP_LEAST_S and wanted != plan.site_sleep_after_s:
+            raise serializers.ValidationError(_SLEEP_SENTENCE, code="min_value")
         if wanted is not None and plan.site_sleep is not Sleep.OFF and wanted > plan.site_sleep_after_s:
             raise serializers.ValidationError(
                 f"Your plan lets websites sleep after {plan.site_sleep_after_s} seconds at most: give less, or null.",
