@@ -136,7 +136,7 @@ def test_the_deployment_checks_are_clean_under_the_real_settings(platform: Platf
         [sys.executable, "-P", "-c", careless], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "security.W012" in done.stderr
+    assert "security.W011" in done.stderr
     assert "security.W018" in done.stderr
 
 
