@@ -43,6 +43,8 @@ PANEL_PAGES = [
     "user/bob/websites/exits-bob.hostel.localhost/settings/",
     "user/bob/websites/exits-bob.hostel.localhost/domains/",
     "user/bob/websites/exits-bob.hostel.localhost/domains/more-bob.hostel.localhost/",
+    "user/bob/consoles/",
+    "user/bob/consoles/4000000/",
     "user/bob/account/",
     "user/bob/account/api_token/",
     "user/bob/account/logins/",

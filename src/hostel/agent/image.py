@@ -35,7 +35,8 @@ _BASHRC = """\
 PS1='\\[\\e[0;0m\\]\\A \\w\\[\\e[0;33m\\] \\[\\e[1;32m\\]$ \\[\\e[0;0m\\]'
 shopt -s checkwinsize
 alias ls='ls --color=auto'
-[ -r /usr/local/bin/virtualenvwrapper.sh ] && . /usr/local/bin/virtualenvwrapper.sh
+# The first time it tells of each file that it makes.
+[ -r /usr/local/bin/virtualenvwrapper.sh ] && . /usr/local/bin/virtualenvwrapper.sh 2>/dev/null
 """
 _PROFILE = """\
 [ -n "$BASH" ] && . /etc/bash.bashrc

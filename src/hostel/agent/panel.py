@@ -20,6 +20,7 @@ from hostel.agent.sockets import SOCKET_NAME
 from hostel.agent.tenant import Tenant
 from hostel.wire.codec import parse
 from hostel.wire.config import Config
+from hostel.wire.console import INPUT_BYTES_LIMIT
 from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.website import MIB, Limits, TenantLimits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
@@ -29,7 +30,8 @@ log = structlog.get_logger()
 PANEL_VERSION = Version(epoch=0, revision=0)
 PANEL_TENANT_LIMITS = TenantLimits()  # of the panel and root's commands beside it
 _COMMAND = (
-    "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --ws none --no-access-log --lifespan off"
+    "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --no-access-log --lifespan off"
+    f" --ws websockets-sansio --ws-max-size {INPUT_BYTES_LIMIT} --ws-per-message-deflate false"
 )
 _PREPARE = "exec python -m hostel.panel prepare --newest {epoch}.{revision}"
 _PREPARE_DEADLINE_S = 120.0

@@ -113,14 +113,23 @@ def _make_application() -> ASGI3Application:
         raise ConfigError(f"{HOSTEL_PATHS.config_file} does not exist; `hostel up` writes it on first start.")
     for file in FILE_UPLOAD_TEMP_DIR.iterdir():  # what a panel that was killed was receiving
         file.unlink(missing_ok=True)
-    files = ServeStaticASGI(
-        get_asgi_application(), max_age=3600, allow_all_origins=False, add_headers_function=_harmless
-    )
+    own = get_asgi_application()
+    from hostel.panel.consoles.tab import serve_tab  # reads models: possible once Django is set up
+
+    files = ServeStaticASGI(own, max_age=3600, allow_all_origins=False, add_headers_function=_harmless)
     for owner in (__file__, django.contrib.admin.__file__, django_htmx.__file__, drf_spectacular_sidecar.__file__):
         files.add_files(Path(owner).parent / "static", prefix="static/")
     for part in _CODEMIRROR:
         files.add_files(_JAVASCRIPT / "codemirror" / part, prefix=f"static/codemirror/{part}/")
-    return BoundedBodies(files)
+    pages = BoundedBodies(files)
+
+    async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] == "websocket":
+            await serve_tab(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return application
 
 
 def _keep_open() -> sqlite3.Connection:

@@ -9,7 +9,13 @@ from django.urls import reverse
 from hostel.panel.accounts.models import User
 
 # Of a user's own pages: what it is called, and the URL name of its first page. All pages below that belong to it.
-_SECTIONS = (("Dashboard", "dashboard"), ("Websites", "websites:list"), ("Files", "files:home"), ("Account", "account"))
+_SECTIONS = (
+    ("Dashboard", "dashboard"),
+    ("Websites", "websites:list"),
+    ("Files", "files:home"),
+    ("Consoles", "consoles:list"),
+    ("Account", "account"),
+)
 
 
 @dataclass(frozen=True, slots=True)

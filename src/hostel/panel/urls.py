@@ -38,6 +38,7 @@ urlpatterns = [
     path("user/<str:username>/at_a_glance/", dashboard.at_a_glance, name="at_a_glance"),
     path("user/<str:username>/websites/", include("hostel.panel.websites.urls")),
     path("user/<str:username>/files/", include("hostel.panel.files.urls")),
+    path("user/<str:username>/consoles/", include("hostel.panel.consoles.urls")),
     path("user/<str:username>/account/", accounts.account, name="account"),
     path("user/<str:username>/account/api_token/", accounts.api_token, name="api_token"),
     path("user/<str:username>/account/api_token/new_token/", accounts.new_token, name="new_token"),

@@ -1,0 +1,140 @@
+"""What a browser's tab sees of a console: through a killed agent, a new panel, other tabs, and floods."""
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from console_tabs import Tab, logged_in, tab_on
+from consoles import consoles_of, open_shell, until
+from live import Platform, User, send_signal
+
+AHEAD, PIECE = 1 << 18, 1 << 16
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Platform]:
+    mortal = Platform(settings="[panel]\nrequests_per_minute = 100000")
+    try:
+        mortal.up()
+        yield mortal
+    finally:
+        mortal.remove()
+
+
+@pytest.fixture(scope="module")
+def iris(mortal: Platform) -> User:
+    return mortal.add_user("iris")
+
+
+@pytest.fixture(scope="module")
+def browser(mortal: Platform, iris: User) -> Iterator[httpx.Client]:
+    with logged_in(mortal, iris) as client:
+        yield client
+
+
+@pytest.fixture
+def api(mortal: Platform, iris: User) -> Iterator[httpx.Client]:
+    with consoles_of(mortal, iris) as api:
+        yield api
+
+
+def test_a_console_goes_on_through_a_killed_agent(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client
+) -> None:
+    console = open_shell(api)
+    with tab_on(mortal, iris, browser, console.id) as tab:
+        tab.type("word=kept; echo begin-$((1 + 1))\n")
+        tab.wait_for(b"begin-2")
+        agent = mortal.part_pid("agent")
+        send_signal(agent, signal.SIGKILL)
+        until(lambda: mortal.part_pid("agent") not in (0, agent))
+        until(lambda: said(tab, "position") > 1)
+        tab.type("echo $word-$((2 + 2))\n")
+        tab.wait_for(b"kept-4")
+        assert tab.shown.count(b"begin-2") == 1, "what was shown came again"
+        assert api.get("").json() == [console.shown]
+        # The successor ends it as any other, and nothing is left of it.
+        tab.type("exit\n")
+        assert tab.code_of_close() == 1000
+        assert tab.told[-1] == {"ended": True}
+    until(lambda: not consoles_left(mortal))
+
+
+def consoles_left(platform: Platform) -> list[str]:
+    records = [file.read_text() for file in platform.paths.runs.glob("*/run.json")]
+    return [record for record in records if '"kind": "console"' in record]
+
+
+def said(tab: Tab, word: str) -> int:
+    """How often. Reads on for a moment."""
+    with contextlib.suppress(TimeoutError):
+        tab.read(timeout_s=0.2)
+    return sum(word in each for each in tab.told)
+
+
+def test_a_console_goes_on_through_a_new_panel(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client
+) -> None:
+    console = open_shell(api)
+    with tab_on(mortal, iris, browser, console.id) as tab:
+        tab.type("word=still; echo before-$((1 + 1))\n")
+        tab.wait_for(b"before-2")
+        send_signal(panel_pid(mortal), signal.SIGKILL)
+        assert tab.code_of_close() == 1006
+    until(mortal.is_up)
+    with tab_on(mortal, iris, browser, console.id, after=tab.position) as again:
+        again.type("echo $word-$((2 + 2))\n")
+        again.wait_for(b"still-4")
+        assert b"before-2" not in again.shown, "only what was missed is shown"
+    assert api.get("").json() == [console.shown]
+
+
+def panel_pid(platform: Platform) -> int:
+    records = [json.loads(file.read_text()) for file in platform.paths.runs.glob("*/run.json")]
+    (pid,) = [record["process"]["pid"] for record in records if record["website"] == f"www.{platform.domain}"]
+    return int(pid)
+
+
+def test_tabs_see_the_same_and_the_last_size_counts(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client
+) -> None:
+    console = open_shell(api)
+    with (
+        tab_on(mortal, iris, browser, console.id) as one,
+        tab_on(mortal, iris, browser, console.id) as two,
+    ):
+        one.resize(30, 90)
+        one.type("stty size; echo size-$((1 + 1))\n")
+        for tab in (one, two):
+            tab.wait_for(b"size-2")
+            assert b"30 90\r\n" in tab.shown
+        two.resize(20, 70)
+        two.type("stty size; echo other-$((1 + 1))\n")
+        for tab in (one, two):
+            tab.wait_for(b"other-2")
+            assert b"20 70\r\n" in tab.shown
+
+
+def test_a_tab_that_takes_nothing_holds_up_neither_the_command_nor_the_others(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client
+) -> None:
+    console = open_shell(api)
+    with (
+        tab_on(mortal, iris, browser, console.id) as slow,
+        tab_on(mortal, iris, browser, console.id) as quick,
+    ):
+        quick.type("head -c 3000000 /dev/zero | tr '\\0' x | fold -w 99; echo flood-$((1 + 1))\n")
+        quick.wait_for(b"flood-2")
+        with contextlib.suppress(TimeoutError):
+            while True:
+                slow.read(timeout_s=1.0, says_so=False)
+        assert len(slow.shown) <= AHEAD + PIECE, "it got more than it said that it had shown"
+        quick.type("echo alive-$((2 + 2))\n")
+        quick.wait_for(b"alive-4")
+        slow.socket.send(json.dumps({"seen": slow.position}))
+        slow.wait_for(b"alive-4")
+        assert slow.told[-1]["skipped"], "what was not kept was not said to be missing"
