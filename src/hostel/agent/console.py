@@ -77,7 +77,7 @@ class Connection:
         self.received = b""
         self.answer = b""
         self.position: int | None = None
-        self.is_watching = False  # stays for what comes
+        self.until: int | None = None  # where it ends; None: stays for what comes
         self.input_length: int | None = None
         self.input_until = 0.0
         self.taken = 0
@@ -110,7 +110,7 @@ class Console:
         while self.status is None:
             self._turn()
         for connection in self.connections:
-            connection.is_watching = False
+            connection.until = self.kept.end if connection.until is None else connection.until
         end = time.monotonic() + LINGER_S
         while (self.connections or not self.is_end_seen) and not self.is_leaving and time.monotonic() < end:
             self._turn()
@@ -137,9 +137,10 @@ class Console:
             events = (0 if self._must_wait() else _READ) | (selectors.EVENT_WRITE if self.input else 0)
             self._want(self.terminal, events, None)
         for connection in list(self.connections):
-            has_more = connection.position is not None and connection.position < self.kept.end
+            end = self.kept.end if connection.until is None else connection.until
+            has_more = connection.position is not None and connection.position < end
             has_all = connection.position is not None and not (connection.answer or has_more)
-            if has_all and not connection.is_watching:
+            if has_all and connection.until is not None:
                 self.is_end_seen = self.is_end_seen or self.status is not None
                 self._close(connection)
             else:
@@ -156,7 +157,7 @@ class Console:
 
     def _must_wait(self) -> bool:
         """Whether the fastest who looks is to catch up first. One who takes nothing for a while is not waited for."""
-        looking = [each.position for each in self.connections if each.is_watching and each.position is not None]
+        looking = [each.position for each in self.connections if each.until is None and each.position is not None]
         if self.status is not None or not looking or self.kept.end - max(looking) < AHEAD:
             return False
         return time.monotonic() - self.moved_at < STALL_S
@@ -251,7 +252,7 @@ class Console:
     def _heed(self, connection: Connection, words: "list[str]") -> None:
         verb, numbers = words[0], [int(word) for word in words[1:]]
         if verb in ("output", "latest"):
-            connection.is_watching = verb == "output" and self.status is None
+            connection.until = None if verb == "output" and self.status is None else self.kept.end
             after = numbers[0] if numbers else 0
             connection.position = after if self.kept.begin <= after <= self.kept.end else self.kept.begin
             connection.answer = f"{connection.position}\n".encode()

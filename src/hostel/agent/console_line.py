@@ -13,7 +13,7 @@ from hostel.agent.sandbox import Sandbox
 from hostel.agent.sockets import SOCKET_NAME
 from hostel.wire.console import POSITION, ConsoleUnreachable, UnknownConsole
 
-LATEST_BYTES = 1 << 19  # of what is kept
+LATEST_BYTES = 1 << 20  # no keeper keeps as much
 _ANSWER_S = 8.0  # longer than the keeper waits for a command that does not read
 _PIECE = 1 << 16
 _ENDING_S = 0.5
@@ -92,11 +92,12 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _read_all(reader: asyncio.StreamReader) -> bytes:
-    """At most LATEST_BYTES, the last ones."""
+    """More than a keeper keeps, somebody sends who is none."""
     found = bytearray()
     while piece := await reader.read(_PIECE):
         found += piece
-        del found[:-LATEST_BYTES]
+        if len(found) > LATEST_BYTES:
+            raise ConsoleUnreachable("The console answered in a way that was not understood.")
     return bytes(found)
 
 
