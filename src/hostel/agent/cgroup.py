@@ -31,8 +31,8 @@ def ensure_tenant(path: str, limits: Limits) -> None:
     """Make the cgroup `path` (as in `/hostel-1a2b3c4d/17`) with `limits`, or change its limits. Idempotent."""
     _make(path)
     _limit(path, limits)
-    if is_unified():  # each run has its own word on it
-        _write_where_known(_directory("", path) / "memory.swap.max", "max")
+    if is_unified():  # for runs that hibernate; of no run that is awake anything goes there
+        _write_where_known(_directory("", path) / "memory.swap.max", limits.memory_bytes)
 
 
 def ensure_tenants_root(path: str) -> None:

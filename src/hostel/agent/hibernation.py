@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 FREEZE_DEADLINE_S = 1.0
 _LOOK_EVERY_S = 0.002
+_FETCHES_AT_ONCE = 2
 _WORTH_BYTES = MIB  # less is not worth a reclaim, after a restart of the agent for example
 _STAYS_AWAKE = "An idle website stays awake. Its operator sees with `hostel doctor` what to do."
 
@@ -30,6 +31,7 @@ class Hibernation:
         self.obstacle: Failure | None = None
         self._swap_free_bytes = 0
         self._reclaiming = asyncio.Lock()  # the disk, or the processor, is everybody's
+        self._fetching = asyncio.Semaphore(_FETCHES_AT_ONCE)  # threads are for others too
         self._tasks: set[asyncio.Task[None]] = set()
 
     def look(self) -> None:
@@ -65,12 +67,17 @@ class Hibernation:
     def thaw(self, path: str) -> None:
         """Let a frozen run go on, at once; what it has in the swap is asked for meanwhile."""
         cgroup.thaw(path)
-        self._in_background(asyncio.to_thread(swapped.fetch, path), name=f"fetch {path}")
+        self._in_background(self._fetch(path), name=f"fetch {path}")
 
     def _in_background(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, path: str) -> None:
+        """Of many that wake at once the last have most of it back by themselves when it is their turn."""
+        async with self._fetching:
+            await asyncio.to_thread(swapped.fetch, path)
 
     async def _reclaim(self, path: str) -> None:
         async with self._reclaiming:
