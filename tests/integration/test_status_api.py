@@ -86,3 +86,33 @@ def test_a_stranger_sees_no_status(platform: Platform, stella: User, bob: User, 
         for name, expected in (("stella", 403), ("bob", 404)):
             url = f"{platform.panel_url}api/v1/user/{name}/websites/{LABEL}.{platform.domain}/status/"
             assert client.get(url).status_code == expected
+
+
+def test_the_overview_counts_names_what_is_troubled_and_shows_nothing_of_others(
+    platform: Platform, stella: User, bob: User, api: httpx.Client
+) -> None:
+    """What the panel asks the agent for a dashboard."""
+    theirs = f"seen-bob.{platform.domain}"
+    assert platform.create(stella, LABEL, "echo no >&2; exit 7").status_code == 201
+    assert platform.create(bob, "seen-bob", answering()).status_code == 201
+    one = f"{LABEL}.{platform.domain}"
+    try:
+
+        def overview() -> dict[str, Any]:
+            answer = platform.ask_agent("GET", f"/tenants/stella/overview?domain={one}&domain={theirs}")
+            assert answer.status_code == 200, answer.text
+            return dict(answer.json())
+
+        found = overview()
+        assert found["states"] == {"failed": 1}
+        assert [report["domain_name"] for report in found["troubled"]] == [one]
+        assert [report["domain_name"] for report in found["websites"]] == [one], "bob's is none of stella's"
+        assert api.patch(f"websites/{one}/", json={"webapp": {"command": BUSY + answering()}}).status_code == 200
+        busy = until(overview, lambda found: bool(found["cpu_percent"] and found["cpu_percent"] > 3))
+        assert (busy["states"], busy["troubled"]) == ({"running": 1}, [])
+        assert busy["memory_bytes"] > 1 << 20
+        listed = platform.ask_agent("GET", f"/websites?tenant=stella&domain={theirs}&domain={one}").json()["websites"]
+        assert [report["domain_name"] for report in listed] == [one]
+        assert platform.ask_agent("GET", "/tenants/nobodyatall/overview").status_code == 404
+    finally:
+        platform.delete(bob, "seen-bob")
