@@ -197,6 +197,14 @@ def test_only_the_owner_sees_a_home(platform: Platform, browser: httpx.Client, b
     assert "answer.py" in lists(platform, "")
 
 
+def test_a_console_opens_where_one_looks(browser: httpx.Client) -> None:
+    do(browser, "/home/fila", "new_directory", name="a b&c")
+    (link,) = re.findall(
+        r'href="/(user/fila/consoles/[^"]*)"[^>]*>Open a console here', open_(browser, "/home/fila/a b&c").text
+    )
+    assert 'value="/home/fila/a b&amp;c"' in browser.get(html.unescape(link)).text
+
+
 def test_logs_can_be_read_there_and_not_changed(browser: httpx.Client) -> None:
     page = open_(browser, "/var/log")
     assert page.status_code == 200
