@@ -40,6 +40,23 @@ def test_the_page_of_a_website_shows_its_state_and_its_command(browser):
     assert "hx-get" not in page, "nothing is under way"
 
 
+@pytest.mark.parametrize(
+    ("command", "virtualenv"),
+    [
+        ("/home/xanthippe/.virtualenvs/club/bin/uvicorn --uds $DOMAIN_SOCKET x:y", "/home/xanthippe/.virtualenvs/club"),
+        ("cd site && exec '/home/xanthippe/site/.venv/bin/python' serve.py", "/home/xanthippe/site/.venv"),
+        ("/home/sokrates/.virtualenvs/club/bin/uvicorn", ""),
+        ("python3 serve.py", ""),
+    ],
+)
+def test_a_console_opens_in_the_virtualenv_of_the_command(owner, browser, command, virtualenv):
+    website = Website.objects.get()
+    website.command = command
+    website.save()
+    quoted = virtualenv.replace("/", "%2F")
+    assert f'href="/user/xanthippe/consoles/?path=&amp;virtualenv={quoted}"' in show(browser)
+
+
 def test_the_page_says_why_the_last_change_failed(browser, agent, failed):
     agent.failure = failed
     page = show(browser)

@@ -1,5 +1,6 @@
 """Websites as their owners want them. How they really are, the agent knows: see `condition.py`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from hostel.wire.static_files import StaticMapping as WireMapping
 from hostel.wire.static_files import check_mappings
 from hostel.wire.website import MAX_BODY_MB, MIB, Limits, Listens, ReloadStrategy, Sleep, Version, WebsiteSpec
 from hostel.wire.website import Tombstone as WireTombstone
+
+_PROGRAM = re.compile(r"(/home/[^\s'\"$;&|]+)/bin/[^\s'\"/]+")  # of a virtualenv, in a command
 
 if TYPE_CHECKING:
     from hostel.panel.accounts.models import User
@@ -338,6 +341,12 @@ class Website(models.Model):
     @property
     def url(self) -> str:
         return f"https://{settings.HOSTEL_CONFIG.authority(self.canonical_name)}/"
+
+    @property
+    def virtualenv(self) -> str:
+        """Of the program that the command names; "" where it names none of a virtualenv's."""
+        found = _PROGRAM.search(self.command)
+        return found[1] if found and found[1].startswith(f"/home/{self.owner.username}/") else ""
 
     @property
     def logfiles(self) -> dict[str, str]:
