@@ -44,6 +44,7 @@ class Overviews:
             cpu_percent=self._cpu_percent(name, Look(time.monotonic(), counters.cpu_s)),
             disk=self._node.disk.find(name),
             certificates=certificate_desk.reports(self._node, tenant=name).certificates,
+            consoles=self._node.consoles.report_all(tenant).consoles,
         )
 
     def _cpu_percent(self, name: str, now: Look) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hostel.wire.certificate import DomainCertificate
+from hostel.wire.console import ConsoleReport
 from hostel.wire.website import Failure, RunId, State, WebsiteReport
 
 
@@ -138,6 +139,7 @@ class TenantOverview:
     cpu_percent: float | None  # of one core, since it was asked the last time; None: that was too long ago
     disk: DiskUsage | None = None
     certificates: tuple[DomainCertificate, ...] = ()
+    consoles: tuple[ConsoleReport, ...] = ()
 
 
 class Proof(StrEnum):

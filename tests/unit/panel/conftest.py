@@ -34,6 +34,7 @@ from hostel.wire.certificate import (
     NoCertificate,
 )
 from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.console import ConsoleReport
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite, WebsiteDisabled
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import DiskUsage, Proof, ProofReport, ProofRequest, TenantOverview, WebsiteStatus
@@ -57,6 +58,7 @@ class SmallAgent:
         self.failure: Failure | None = None  # every deploy fails with it
         self.phase = Phase.DONE
         self.memory_bytes = 80 << 20  # that every tenant uses
+        self.consoles: tuple[ConsoleReport, ...] = ()  # that every tenant has open
         self.proofs: dict[str, Proof] = {}  # by domain: what the DNS shows
         self.certificates: dict[str, CertificateReport | HostelError] = {}  # by domain: what there is, or why none
         self.refusal: HostelError | None = None  # every call is refused with it
@@ -157,6 +159,7 @@ class SmallAgent:
                 cpu_percent=12.0,
                 disk=DiskUsage(used_bytes=300 << 20, files=7),
                 certificates=self.known_certificates,
+                consoles=self.consoles,
             )
         )
 

@@ -15,6 +15,7 @@ from django.utils import timezone
 from hostel.panel.accounts.models import ApiToken, Login
 from hostel.panel.domains.models import Domain
 from hostel.wire.certificate import DnsElsewhere
+from hostel.wire.console import ConsoleReport, ConsoleRequest
 from hostel.wire.website import Phase
 
 HOST = "www.hostel.localhost:8443"
@@ -245,6 +246,18 @@ def test_the_dashboard_shows_websites_at_a_glance_and_what_needs_attention(owner
     part = owner.browser.get("/user/xanthippe/at_a_glance/", secure=True).content.decode()
     assert part.lstrip().startswith("<div")
     assert "98% of your memory" in part
+
+
+def test_the_dashboard_leads_to_the_consoles_that_were_opened_last(owner, agent):
+    browser = owner.log_in()
+    assert b"Open consoles" not in browser.get("/user/xanthippe/", secure=True).content
+    agent.consoles = tuple(
+        ConsoleReport(id=number, wanted=ConsoleRequest(), started_at=f"2026-11-23T0{number}:00:00+00:00")
+        for number in range(1, 8)
+    )
+    page = browser.get("/user/xanthippe/", secure=True).content.decode()
+    found = re.findall(r'<a href="/user/xanthippe/consoles/(\d)/">', page)
+    assert found == ["7", "6", "5", "4", "3"]
 
 
 def test_the_dashboard_of_many_websites_asks_no_more_than_that_of_one(owner, agent):

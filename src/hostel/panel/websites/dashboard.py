@@ -23,6 +23,7 @@ from hostel.wire.website import State
 log = structlog.get_logger(__name__)
 
 _SHOWN_MOST = 12  # websites, the newest; the others are on their own page
+_CONSOLES_MOST = 5  # the last that were opened
 _MATTERS_MOST = 10  # domains without a proof
 
 
@@ -59,6 +60,7 @@ def _at_a_glance(user: User) -> dict[str, Any]:
         **page,
         "overview": overview,
         "states": _states(overview),
+        "consoles": sorted(overview.consoles, key=lambda console: console.started_at, reverse=True)[:_CONSOLES_MOST],
         "matters": [*matters(overview, limits, now=timezone.now()), *waiting],
         "looked_at": [(website, condition_of(website, reports.get(website.canonical_name))) for website in newest],
     }
