@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 HTTPS_PORT = 443  # with any other, a browser that heeds HSTS would speak TLS to the HTTP port
 _TRIES, _PAUSE_S = 5, 0.2
+_TURNS = 4
 _DRAIN_FIRST_S, _DRAIN_LIMIT_S = 0.02, 0.5
 
 
@@ -35,6 +36,8 @@ class Publication:
         self.edge = edge
         self._config = config
         self._serials = itertools.count(max((record.serial for record in records), default=0) + 1)
+        # For what nobody waits for: thousands of routes at once would keep everything else from the disk and the loop.
+        self.turns = asyncio.Semaphore(_TURNS)
         self._met = {record.domain: record for record in met}  # until it is published for the first time
 
     @classmethod

@@ -860,7 +860,8 @@ class Website:
         """Make visitors meet what the website's state says."""
         if self._serving is not None:
             self._remember(replace(self.record, run=self._serving.run))
-        await self._publish(self._current_route())
+        async with self._parts.publication.turns:
+            await self._publish(self._current_route())
 
     def _current_route(self) -> RouteState:
         if self._serving is not None:

@@ -119,7 +119,7 @@ class LimitsConfig:
         known: dict[str, Any] = {key: value for key, value in values.items() if key in LIMIT_KEYS.values()}
         if "site_sleep" in known:
             known["site_sleep"] = Sleep(known["site_sleep"])
-        return replace(self, **known)
+        return replace(self, **known) if known else self  # a list of websites asks for each
 
 
 # How the command line calls a limit, and its key in hostel.toml: `memory_mb` is user_memory_mb, `site_pids` site_pids.

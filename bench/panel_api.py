@@ -1,0 +1,74 @@
+"""How fast the API answers a user with a thousand websites: the list, and one of them.
+
+Over HTTPS on a connection that is kept, through edge, panel and agent. The aims are medians on a quiet machine; that
+the number of queries does not grow is held by tests/unit/panel/test_api_websites.py.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from machine import describe, write_result
+from many_websites import LIMIT, add_sleeping_websites
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from live import Platform
+
+AIMS_MS = {"list": 60.0, "one": 15.0}
+
+
+def measure(api: httpx.Client, path: str, times: int) -> list[float]:
+    """Milliseconds of each call, in order of size."""
+    took_ms = []
+    for _ in range(times + 1):
+        began = time.perf_counter()
+        response = api.get(path)
+        took_ms.append((time.perf_counter() - began) * 1000)
+        if response.status_code != 200:
+            raise SystemExit(f"{path}: {response.status_code} {response.text[:500]}")
+    return sorted(took_ms[1:])  # the first pays for the connection
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--websites", type=int, default=1000)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--quick", action="store_true", help="100 websites, 20 times, and no result")
+    options = parser.parse_args()
+    count, times = (100, 20) if options.quick else (options.websites, options.times)
+    machine = describe()
+    platform = Platform(settings=LIMIT)
+    try:
+        platform.up()
+        user = platform.add_user("bench")
+        platform.down()
+        domains = add_sleeping_websites(platform, user.name, count)
+        platform.up()
+        with platform.api(user) as api:
+            measured = {
+                "list": measure(api, "websites/", times),
+                "one": measure(api, f"websites/{domains[0]}/", times),
+            }
+    finally:
+        platform.remove()
+    figures = {
+        name: {"p50_ms": round(statistics.median(took_ms), 1), "p99_ms": round(took_ms[int(len(took_ms) * 0.99)], 1)}
+        for name, took_ms in measured.items()
+    }
+    table = Table(f"with {count} websites", "median", "99 of 100 within", "aim")
+    for name, figure in figures.items():
+        table.add_row(name, f"{figure['p50_ms']:.1f} ms", f"{figure['p99_ms']:.1f} ms", f"{AIMS_MS[name]:.0f} ms")
+    Console().print(table)
+    if not options.quick:
+        result = {"machine": machine, "websites": count, "times": times, "figures": figures, "aims_ms": AIMS_MS}
+        print(write_result("panel_api", result))
+
+
+if __name__ == "__main__":
+    main()
