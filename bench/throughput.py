@@ -25,7 +25,7 @@ from machine import describe, write_result
 from rivals import APPLICATIONS, PACKAGES, rivals
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform  # the tests' platform: a whole one, below a throw-away root
+from live import Platform, User  # the tests' platform: a whole one, below a throw-away root
 
 PYTHON = f"python3.{sys.version_info.minor}"
 BODIES = {"small": "/", "100 kB": "/large"}
@@ -40,18 +40,25 @@ SUCCEEDED = re.compile(r"requests: \d+ total, \d+ started, \d+ done, (\d+) succe
 FINISHED = re.compile(r"finished in ([\d.]+)(ms|s)")
 
 
+def hostel_venv(platform: Platform) -> User:
+    """A user whose home holds the applications, and what they need in `venv`."""
+    user = platform.add_user("bench")
+    packages = " ".join(f"'{package}'" for package in PACKAGES)
+    platform.shell("bench", f"{PYTHON} -m venv venv && venv/bin/pip install --quiet {packages}")
+    for file, text, _ in APPLICATIONS.values():
+        platform.hostel("shell", "bench", "--", "bash", "-c", f"cat > {file}", stdin=text)
+    return user
+
+
 @contextmanager
 def hostel_sites() -> Iterator[tuple[Platform, dict[str, dict[str, str]]]]:
     """A platform with a website for each application, and their addresses."""
     platform = Platform()
     try:
         platform.up()
-        user = platform.add_user("bench")
-        packages = " ".join(f"'{package}'" for package in PACKAGES)
-        platform.shell("bench", f"{PYTHON} -m venv venv && venv/bin/pip install --quiet {packages}")
+        user = hostel_venv(platform)
         found = {}
-        for name, (file, text, application) in APPLICATIONS.items():
-            platform.hostel("shell", "bench", "--", "bash", "-c", f"cat > {file}", stdin=text)
+        for name, (_, _, application) in APPLICATIONS.items():
             command = f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}"
             created = platform.create(user, f"bench-{name}", command)
             if created.json()["webapp"]["state"] != "running":
