@@ -55,7 +55,7 @@ def by_hand(folder: Path, application: str) -> float:
 
 def through_hostel(platform: Platform, user: User, number: int, application: str) -> float:
     """Each time a website of a new name, as a first deploy is; then it is deleted."""
-    label = f"deploy-{number}"
+    label = f"deploy{number}-bench"
     with platform.visitor() as client:
         began = time.perf_counter()
         created = platform.create(user, label, f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}")

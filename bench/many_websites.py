@@ -33,7 +33,7 @@ owner, count, domain = User.objects.get(username=sys.argv[1]), int(sys.argv[2]),
 wanted = {"command": "python3 answer.py", "enabled": True}
 with transaction.atomic():
     for number in range(count):
-        Website.objects.add(owner=owner, domain_name=f"{owner.username}-{number}.{domain}", wanted=wanted)
+        Website.objects.add(owner=owner, domain_name=f"site{number}-{owner.username}.{domain}", wanted=wanted)
 epoch = current_version().epoch
 print(json.dumps([to_jsonable(website.spec(epoch=epoch)) for website in owner.websites.all()]))
 """

@@ -60,11 +60,11 @@ def hostel_sites() -> Iterator[tuple[Platform, dict[str, dict[str, str]]]]:
         found = {}
         for name, (_, _, application) in APPLICATIONS.items():
             command = f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}"
-            created = platform.create(user, f"bench-{name}", command)
+            created = platform.create(user, f"{name}-bench", command)
             if created.json()["webapp"]["state"] != "running":
                 raise SystemExit(f"the site did not start: {created.text}")
-            https = platform.url(f"bench-{name}", "")
-            http = platform.url(f"bench-{name}", "", https=False)
+            https = platform.url(f"{name}-bench", "")
+            http = platform.url(f"{name}-bench", "", https=False)
             found[name] = {"Hostel": http, "Hostel, HTTPS": https, "Hostel, HTTP/2": https}
         yield platform, found
     finally:
@@ -177,7 +177,7 @@ def main() -> None:
                         urls, connections, options, lambda text, case=case: status.update(f"{case}, {text}")
                     )
         logs = platform.paths.site_logs / "bench"
-        logged = sum(count_lines(logs / f"bench-{name}.{platform.domain}.access.log") for name in APPLICATIONS)
+        logged = sum(count_lines(logs / f"{name}-bench.{platform.domain}.access.log") for name in APPLICATIONS)
     report(console, machine, options, cases, logged)
 
 
