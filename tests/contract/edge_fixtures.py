@@ -126,6 +126,10 @@ class Upstream:
     async def stop(self) -> None:
         """Stop listening and cut every connection."""
         if self.server is not None:
+            # A connection that is just being accepted must find the server open: asyncio leaves it half made otherwise.
+            for listener in self.server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await asyncio.sleep(0)
             self.server.close()
             self.server = None
         for writer in list(self.writers):
