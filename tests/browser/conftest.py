@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Playwright, StorageState, sync_playwright
+from playwright.sync_api import Browser, Playwright, StorageState, expect, sync_playwright
 
 from chromium import DEADLINE_MS, OpenWindow, Window, launch, trust
 from live import Platform, User
 from quiet_network import quiet_network
+
+expect.set_options(timeout=DEADLINE_MS)
 
 
 @pytest.fixture(scope="package")

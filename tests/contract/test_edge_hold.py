@@ -364,7 +364,7 @@ def test_whatever_is_no_page_load_is_kept_waiting(edge: RunningEdge, agent: Upst
 def test_a_page_gives_up_with_the_reason(edge: RunningEdge, agent: Upstream) -> None:
     """When the time of one request is over it waits as all else does; when the website failed it says so."""
     domain = f"gives-up.{DOMAIN}"
-    edge.publish(domain, RouteState.HELD, hold_s=2.0)
+    edge.publish(domain, RouteState.HELD, hold_s=4.0)
     codes: list[str] = []
     while not codes or codes[-1] == "still_starting":
         codes.append(edge.get(domain, "/", DOCUMENT).headers["hostel-error-code"])

@@ -58,9 +58,11 @@ def test_any_installed_python_opens(api: httpx.Client) -> None:
 
 def test_what_a_command_showed_last_outlives_it(api: httpx.Client) -> None:
     console = open_console(api, arguments="-c 'echo begin; echo end'")
+    console.wait_for(r"^end\s")
     assert console.output().split() == ["begin", "end"]
     until(lambda: not console.is_open())
     missing = open_console(api, executable="/home/clio/nothing")
+    missing.wait_for(r"No such file or directory\s")
     assert missing.output().strip() == "/home/clio/nothing: No such file or directory"
 
 

@@ -19,7 +19,8 @@ from hostel.agent.node import Node
 from hostel.agent.usage import read_usage
 from hostel.wire.certificate import CertificateOrder, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import HostelError, MalformedMessage, Refusal, StorageFull, UnknownErrorId
+from hostel.wire.console import ConsoleUnreachable
+from hostel.wire.errors import FilesUnreachable, HostelError, MalformedMessage, Refusal, StorageFull, UnknownErrorId
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import AgentChecks, Health, ProofRequest, TenantReports, WebsiteReports
 from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
@@ -262,7 +263,7 @@ def _app(*routes: Route) -> Starlette:
 async def _refuse(_: Request, error: Exception) -> Response:
     if not isinstance(error, HostelError):
         raise error
-    if not isinstance(error, Refusal):
+    if not isinstance(error, (Refusal, FilesUnreachable, ConsoleUnreachable)):  # those a tenant can make at will
         log.error("request could not be carried out", code=error.code, error=str(error))
     return JSONResponse({"code": error.code, "message": str(error)}, status_code=error.status)
 

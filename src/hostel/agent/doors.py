@@ -30,6 +30,7 @@ _DEED_S = 900.0  # a whole file, either way
 _PAUSE_S = 0.01
 _AT_ONCE = 8  # of one tenant; more wait
 _STATUSES = frozenset({200, 201, 204, 400, 403, 404, 409, 507})
+_SAY_AGAIN_S = 60.0
 _JSON = "application/json"
 _KINDS = frozenset({_JSON, "application/octet-stream"})
 JSON_BYTES = 8 << 20  # whoever asked keeps it in memory
@@ -66,6 +67,7 @@ class Doors:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(_AT_ONCE))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._said: dict[str, float] = {}
 
     @asynccontextmanager
     async def ask(self, tenant: Tenant, request: DoorRequest) -> AsyncIterator[DoorAnswer]:
@@ -85,7 +87,7 @@ class Doors:
             ):
                 yield _checked(response)
         except (httpx.HTTPError, TimeoutError, SandboxFault) as error:
-            log.warning("files could not be reached", tenant=tenant.name, error=repr(error))
+            self._say(tenant, error)
             raise FilesUnreachable from error
 
     async def close(self, tenant: Tenant) -> None:
@@ -96,6 +98,13 @@ class Doors:
                 await self._sandboxes.stop(sandbox, grace_s=0.0)
 
     # -- private
+
+    def _say(self, tenant: Tenant, error: Exception) -> None:
+        """Now and then: whoever has the door shut can have a line for each knock."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said.get(tenant.name, -_SAY_AGAIN_S) >= _SAY_AGAIN_S:
+            self._said[tenant.name] = now
+            log.warning("files could not be reached", tenant=tenant.name, error=repr(error))
 
     @asynccontextmanager
     async def _client(self, tenant: Tenant) -> AsyncIterator[httpx.AsyncClient]:

@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 FREEZE_DEADLINE_S = 1.0
 _LOOK_EVERY_S = 0.002
+_SHORT = 0.1
 _FETCHES_AT_ONCE = 2
 _WORTH_BYTES = MIB  # less is not worth a reclaim, after a restart of the agent for example
 _STAYS_AWAKE = "An idle website stays awake. Its operator sees with `hostel doctor` what to do."
@@ -30,6 +31,7 @@ class Hibernation:
     def __init__(self) -> None:
         self.obstacle: Failure | None = None
         self._swap_free_bytes = 0
+        self.is_memory_short = False  # of all: pressure alone may be one user's, who fills a limit of their own
         self._reclaiming = asyncio.Lock()  # the disk, or the processor, is everybody's
         self._fetching = asyncio.Semaphore(_FETCHES_AT_ONCE)  # threads are for others too
         self._tasks: set[asyncio.Task[None]] = set()
@@ -37,6 +39,7 @@ class Hibernation:
     def look(self) -> None:
         memory = read_memory()
         self._swap_free_bytes = memory.get("SwapFree", 0)
+        self.is_memory_short = memory.get("MemAvailable", 0) < memory.get("MemTotal", 0) * _SHORT
         self.obstacle = find_obstacle(memory, swappiness=_read_swappiness(), can_freeze=cgroup.can_freeze())
 
     def find_obstacle(self, path: str) -> Failure | None:

@@ -104,7 +104,7 @@ class Watch:
         now = time.monotonic()
         for domain, site in sites.items():
             self._follow(domain, site, found.get(domain), now)
-        is_pressed = read_pressure() >= PRESSED_PERCENT
+        is_pressed = read_pressure() >= PRESSED_PERCENT and self._hibernation.is_memory_short
         for domain in choose(self._rests, self._terms_s, now=now, is_pressed=is_pressed):
             self._judge(domain, sites[domain], now)
 

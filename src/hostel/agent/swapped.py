@@ -15,6 +15,7 @@ from hostel.agent import cgroup
 
 PROCESSES_MOST = 32  # of one run
 RANGES_MOST = 4096  # of one process: who has more chose so, and waits
+LINES_MOST = 4 * RANGES_MOST
 _RANGES_A_CALL = 512  # the kernel takes 1024
 _PROCESS_MADVISE, _WILLNEED = 440, 3  # the same on all architectures; asm-generic/mman-common.h
 
@@ -36,7 +37,7 @@ def _fetch(pid: int) -> None:
     descriptor = os.pidfd_open(pid)
     try:
         with Path(f"/proc/{pid}/maps").open() as lines:
-            ranges = list(islice(find_ranges(lines), RANGES_MOST))
+            ranges = list(islice(find_ranges(islice(lines, LINES_MOST)), RANGES_MOST))
         for first in range(0, len(ranges), _RANGES_A_CALL):
             some = ranges[first : first + _RANGES_A_CALL]
             asked = (_Range * len(some))(*(_Range(start, end - start) for start, end in some))

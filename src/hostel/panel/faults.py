@@ -67,7 +67,7 @@ def _cause(error: BaseException | None) -> HostelError | None:
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     trouble = _cause(exception)
     if trouble is not None:
-        return _answer_to_trouble(request, trouble)
+        return answer_to_trouble(request, trouble)
     if isinstance(exception, RequestDataTooBig):
         detail = "A form takes 1 MiB of text. Go back, your text is still there; upload it as a file instead."
         return _answer(request, 400, "form_too_large", detail)
@@ -96,10 +96,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
     trouble = storage_error(sys.exc_info()[1])
     if trouble is None:
         return _answer(request, 500, "fault", "Something went wrong here. It was logged; please try again later.")
-    return _answer_to_trouble(request, trouble)
+    return answer_to_trouble(request, trouble)
 
 
-def _answer_to_trouble(request: HttpRequest, trouble: HostelError) -> HttpResponse:
+def answer_to_trouble(request: HttpRequest, trouble: HostelError) -> HttpResponse:
     response = _answer(request, trouble.status, trouble.code, str(trouble))
     response.headers["Retry-After"] = "5"
     return response

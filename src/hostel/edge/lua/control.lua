@@ -99,6 +99,8 @@ local function post_serials()
     if type(asked) ~= "table" or type(asked.domains) ~= "table" then
         return refuse(400, "serials: domains are missing")
     end
+    -- A predecessor of who asks may have written a record that it could not push: what is known of its name ends here.
+    shared_memory.version.step()
     local serials = {}
     for _, domain in ipairs(asked.domains) do
         serials[domain] = routes.find_serial(domain)

@@ -32,13 +32,15 @@ end
 local mapped = map()
 local value = ffi.new("int[1]")
 
--- A number that only grows, by one step at a time. The C library's semaphores are just that, whoever is killed when.
+-- A number that changes by one step at a time. The C library's semaphores are just that, whoever is killed when.
 local function counter(line)
     local semaphore = ffi.cast("void *", mapped + line * LINE_BYTES)
     assert(C.sem_init(semaphore, 1, 0) == 0)
     return {
         step = function()
-            C.sem_post(semaphore)
+            if C.sem_post(semaphore) ~= 0 then -- at its largest, 2^31 - 1: begin anew
+                C.sem_init(semaphore, 1, 0)
+            end
         end,
         read = function()
             C.sem_getvalue(semaphore, value)

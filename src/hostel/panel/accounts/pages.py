@@ -10,8 +10,10 @@ from django.utils import timezone
 from django_htmx.http import HttpResponseClientRefresh
 
 from hostel.panel.accounts.models import User
+from hostel.panel.accounts.places import TooManyAtOnce, place_of
 from hostel.panel.accounts.uses import login_uses
 from hostel.panel.audit.models import Actor, Via, act_as
+from hostel.panel.faults import answer_to_trouble
 from hostel.panel.ratelimit import address_of
 
 Rest = ParamSpec("Rest")
@@ -33,6 +35,10 @@ def own_page(view: Callable[Concatenate[HttpRequest, User, Rest], HttpResponseBa
         if request.session.session_key:
             login_uses.note(request.session.session_key, timezone.now())
         act_as(Actor(via=Via.PAGE, name=username, address=address_of(request)))
-        return view(request, request.user, *args, **kwargs)
+        try:
+            with place_of(username):
+                return view(request, request.user, *args, **kwargs)
+        except TooManyAtOnce as error:
+            return answer_to_trouble(request, error)
 
     return for_owner

@@ -23,7 +23,7 @@ code for programs in the header `Hostel-Error-Code`, which never changes while t
 | 405, 413, 415 | `method_not_allowed`, `body_too_large`, `unsupported_media_type` |
 | 400, 409 | `domain_unproven`; `invalid_redirect`, `domain_in_use` |
 | 409 | `deploy_failed`, `website_disabled` (of a reload), `domain_taken` (of a change) |
-| 429 | `throttled`; wait as many seconds as `Retry-After` says |
+| 429 | `throttled`, `too_many_at_once`; wait as many seconds as `Retry-After` says |
 | 500 | `fault` |
 | 503 | `agent_unreachable`, `still_ending`, `database_busy`, `database_unusable`; wait as `Retry-After` says |
 | 503 | `dns_unreachable` (of a domain's proof) |

@@ -1,8 +1,10 @@
 """The endpoints. Each starts from the caller's own websites, so a stranger's are never looked at."""
 
+from contextlib import ExitStack
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views import View
 from drf_spectacular.renderers import OpenApiJsonRenderer2
@@ -15,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from hostel.panel.accounts.models import Scope, User
+from hostel.panel.accounts.places import place_of
 from hostel.panel.api import schema
 from hostel.panel.api.authentication import actor_of, user_of
 from hostel.panel.api.errors import CODE_HEADER, refused_as
@@ -48,8 +51,13 @@ class OwnersView(CountedView):
 
     scopes: tuple[Scope, Scope] | None = (Scope.WEBSITES_READ, Scope.WEBSITES_WRITE)
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        with ExitStack() as self._place:
+            return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        self._place.enter_context(place_of(self.owner.username))
         act_as(actor_of(request))
 
     @property

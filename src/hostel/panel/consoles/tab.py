@@ -4,7 +4,8 @@ Binary messages are what the terminal shows (to the tab) and what is typed (from
 tab: `position` of the byte that comes next, `skipped` where something before it is not kept any more; `away` while the
 console does not answer; `ended`. From the tab: `rows` with `columns`; `seen`, up to which position it has shown.
 
-A tab gets no more than AHEAD bytes that it has not shown, and no more than BYTES_A_SECOND: a slow one holds nobody up.
+A tab gets no more than AHEAD bytes that it has not shown, and no more than its share of BYTES_A_SECOND: a slow one
+holds nobody up.
 """
 
 import asyncio
@@ -35,11 +36,10 @@ log = structlog.get_logger(__name__)
 
 TABS_MOST = 20  # of one user
 AHEAD = 1 << 18
-BYTES_A_SECOND = 4 << 20
+BYTES_A_SECOND = 4 << 20  # to all tabs of one user
 _LOOK_EVERY_S = 3.0  # whether the login is still good
 _AGAIN_S, _AGAIN_MOST_S = 0.2, 3.0
 _ANSWER_S = 15.0
-_TYPED_MOST = 64  # messages that wait for a command that does not read
 _ADDRESS = re.compile(r"/user/([^/]+)/consoles/(\d{1,18})/stream/?")
 _BAD_MESSAGE, _FAULT, _LOGGED_OUT, _TOO_MANY = 1008, 1011, 4401, 4429
 _OVER = (UnknownConsole, UnknownTenant, AccountSuspended)
@@ -89,7 +89,7 @@ class _Tab:
         self._send = send
         self._position = self._seen = 0
         self._has_room = asyncio.Event()
-        self._typed: asyncio.Queue[bytes] = asyncio.Queue(_TYPED_MOST)
+        self._typed = b""  # waits for a command that does not read
         self._size: tuple[int, int] | None = None
         self._has_work = asyncio.Event()
 
@@ -139,7 +139,7 @@ class _Tab:
                 await self._until_there_is_room()
                 await self._send({"type": "websocket.send", "bytes": piece, "text": None})
                 self._position += len(piece)
-                await asyncio.sleep(len(piece) / BYTES_A_SECOND)
+                await asyncio.sleep(len(piece) * _tabs[self._username] / BYTES_A_SECOND)
 
     async def _until_there_is_room(self) -> None:
         while self._position - self._seen > AHEAD:
@@ -157,8 +157,7 @@ class _Tab:
             if event["type"] == "websocket.disconnect":
                 raise _Closed(0)
             if event.get("bytes") is not None:
-                with contextlib.suppress(asyncio.QueueFull):  # its command does not read
-                    self._typed.put_nowait(event["bytes"][:INPUT_BYTES_LIMIT])
+                self._typed = (self._typed + event["bytes"])[:INPUT_BYTES_LIMIT]
             else:
                 self._heed(event.get("text") or "")
             self._has_work.set()
@@ -188,13 +187,9 @@ class _Tab:
         if self._size is not None:
             (rows, columns), self._size = self._size, None
             await client.post(f"{self._path}/size", params={"rows": rows, "columns": columns})
-        typed = b""
-        while not self._typed.empty() and len(typed) < INPUT_BYTES_LIMIT // 2:
-            typed += self._typed.get_nowait()
-        if typed:
-            await client.post(f"{self._path}/input", content=typed[:INPUT_BYTES_LIMIT])
-        if not self._typed.empty():
-            self._has_work.set()
+        if self._typed:
+            typed, self._typed = self._typed, b""
+            await client.post(f"{self._path}/input", content=typed)
 
     # -- whose it is
 

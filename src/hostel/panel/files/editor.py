@@ -1,7 +1,6 @@
 """The page of one file: its text to edit, or why it is only there to be fetched; and what reads it again."""
 
 import contextlib
-import hashlib
 from typing import Any
 
 import httpx
@@ -60,7 +59,10 @@ def _conflict(request: HttpRequest, user: User, path: str, data: bytes) -> HttpR
     """Keeps what was typed, and knows from here on what it would write over."""
     try:
         with contextlib.closing(agent.open_file(user.username, path)) as found:
-            digest = _digest(found)
+            if int(found.headers["content-length"]) > EDIT_BYTES:
+                words = f"The file has become larger than {EDIT_BYTES >> 10} KiB meanwhile, and was left as it is."
+                return _again(request, user, path, data, digest="absent", error=words, status=409)
+            digest = digest_of(_read(found))
     except NoSuchFile:
         return _again(request, user, path, data, digest="absent", is_gone=True, status=409)
     return _again(request, user, path, data, digest=digest, is_changed=True, status=409)
@@ -88,17 +90,6 @@ def _page(request: HttpRequest, user: User, path: str, text: Text | None, **page
         **page,
     }
     return render(request, "files/file.html", page, status=page.pop("status", 200))
-
-
-def _digest(found: httpx.Response) -> str:
-    """Of all of it, however much that is by now."""
-    digest = hashlib.sha256()
-    try:
-        for piece in found.iter_raw():
-            digest.update(piece)
-    except httpx.HTTPError as error:
-        raise FilesUnreachable from error
-    return digest.hexdigest()
 
 
 def _read(found: httpx.Response) -> bytes:
