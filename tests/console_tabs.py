@@ -1,6 +1,7 @@
 """A browser tab on a console, for tests: the WebSocket, spoken as console.js speaks it."""
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,9 +78,13 @@ def tab_on(
     platform: Platform, user: User, client: httpx.Client, number: object, *, after: int = 0, origin: str = ""
 ) -> Iterator[Tab]:
     host = f"www.{platform.domain}:{platform.https_port}"
+    tls = platform.tls()
+    # This client reads in a thread of its own while it writes, which Python's ssl bears only as long as the server says
+    # nothing by itself: with TLS 1.3 it does, right after the handshake, and now and then a request was lost.
+    tls.maximum_version = ssl.TLSVersion.TLSv1_2
     with connect(
         f"wss://{host}/user/{user.name}/consoles/{number}/stream/?after={after}",
-        ssl=platform.tls(),
+        ssl=tls,
         additional_headers={"Cookie": cookie_header(client)},
         origin=origin or f"https://{host}",  # type: ignore[arg-type]
         compression=None,

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hostel.agent import cgroup
@@ -324,16 +324,30 @@ def test_i3_a_pid_that_is_another_process_now_is_left_alone(platform: Platform, 
 
 @contextmanager
 def frozen(path: str) -> Iterator[None]:
-    """All processes of a run, so that not even KILL ends them (version 1; on version 2 KILL thaws)."""
+    """All processes of a run, so that not even KILL ends them (version 1; on version 2 KILL thaws).
+
+    One level below the run's own group, which the agent thaws when it ends a run.
+    """
     unified = cgroup.is_unified()
-    directory = cgroup.ROOT / ("" if unified else "freezer") / path.strip("/")
-    file = directory / ("cgroup.freeze" if unified else "freezer.state")
+    own = cgroup.ROOT / ("" if unified else "freezer") / path.strip("/")
+    below = own / "stuck"
+    below.mkdir()
+    move(cgroup.processes(path), below)
+    file = below / ("cgroup.freeze" if unified else "freezer.state")
     file.write_text("1" if unified else "FROZEN")
     try:
         yield
     finally:
-        if file.exists():
-            file.write_text("0" if unified else "THAWED")
+        file.write_text("0" if unified else "THAWED")
+        move([int(pid) for pid in (below / "cgroup.procs").read_text().split()], own)
+        wait_until(lambda: not (below / "cgroup.procs").read_text())
+        below.rmdir()
+
+
+def move(pids: list[int], group: Path) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            (group / "cgroup.procs").write_text(str(pid))
 
 
 def test_i13_a_run_that_cannot_die_holds_up_neither_its_website_nor_others(
