@@ -88,10 +88,21 @@ class Platform:
 
     def is_up(self) -> bool:
         try:
+            # First: the trial run of nginx's configuration listens for a moment too, and Python's ssl does not close a
+            # connection that is reset before its handshake begins.
+            if not self._does_edge_answer():
+                return False
             with self.visitor() as client:
                 return client.get(f"{self.panel_url}login/").status_code == 200
-        except (httpx.HTTPError, OSError, ssl.SSLError):
+        except (httpx.HTTPError, OSError):
             return False
+
+    def _does_edge_answer(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self.paths.edge_socket))
+            client.sendall(b"GET /status HTTP/1.0\r\n\r\n")
+            return b" 200 " in client.recv(64)
 
     def part_pid(self, part: str) -> int:
         """The pid of `agent`, `edge` or `logger`, as the supervisor knows it; 0 while there is none."""
