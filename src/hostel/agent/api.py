@@ -1,7 +1,6 @@
 """The agent's HTTP interface: one application a caller, each with that caller's verbs and no others."""
 
 import errno
-import json
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from hostel.agent import certificate_desk
+from hostel.agent.bodies import read_json
 from hostel.agent.console_api import console_routes
 from hostel.agent.doctor import check_machine
 from hostel.agent.doors import DoorRequest, Doors
@@ -27,7 +27,6 @@ from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, Websi
 
 log = structlog.get_logger()
 
-BODY_LIMIT = 1 << 20
 WAIT_LIMIT_S = 120.0
 _DOOR_WORDS = frozenset({"lines", "after", "wait_s", "details", "contains", "expect", "to"})
 
@@ -36,14 +35,14 @@ def panel_app(node: Node) -> Starlette:
     """What the panel may ask: tenants, their files and websites. Nothing of the panel's own website."""
 
     async def put_tenant(request: Request) -> Response:
-        spec = parse(TenantSpec, await _json(request))
+        spec = parse(TenantSpec, await read_json(request))
         if spec.name != request.path_params["name"]:
             raise MalformedMessage("name: does not belong to this address")
         await node.put_tenant(spec)
         return JSONResponse({})
 
     async def delete_tenant(request: Request) -> Response:
-        tombstone = parse(Tombstone, await _json(request))
+        tombstone = parse(Tombstone, await read_json(request))
         await node.delete_tenant(tombstone)
         return JSONResponse({})
 
@@ -52,11 +51,11 @@ def panel_app(node: Node) -> Starlette:
         return _answer(node.overviews.read(name, domains=domains))
 
     async def put_website(request: Request) -> Response:
-        spec = parse(WebsiteSpec, await _json(request))
+        spec = parse(WebsiteSpec, await read_json(request))
         return _answer(await node.put_website(request.path_params["domain"], spec, wait_s=_wait_s(request)))
 
     async def delete_website(request: Request) -> Response:
-        await node.delete_website(request.path_params["domain"], parse(Tombstone, await _json(request)))
+        await node.delete_website(request.path_params["domain"], parse(Tombstone, await read_json(request)))
         return JSONResponse({})
 
     async def reload(request: Request) -> Response:
@@ -145,7 +144,7 @@ def root_app(node: Node) -> Starlette:
         return _answer(await read_usage(node))
 
     async def exec_(request: Request) -> Response:
-        asked = parse(ExecRequest, await _json(request))
+        asked = parse(ExecRequest, await read_json(request))
         return _answer(await node.prepare_command(request.path_params["name"], asked))
 
     async def discard(request: Request) -> Response:
@@ -189,7 +188,7 @@ def _report_routes(node: Node) -> list[Route]:
 
 def _domain_routes(node: Node) -> list[Route]:
     async def proof(request: Request) -> Response:
-        asked = parse(ProofRequest, await _json(request))
+        asked = parse(ProofRequest, await read_json(request))
         return _answer(
             await node.dns.find_proof(
                 canonical_domain(asked.domain), cname=asked.cname, txt_name=asked.txt_name, txt=asked.txt
@@ -202,10 +201,10 @@ def _domain_routes(node: Node) -> list[Route]:
             await certificate_desk.delete(node, domain, tenant=tenant)
             return JSONResponse({})
         if request.method == "PUT":
-            sent = parse(CertificateUpload, await _json(request))
+            sent = parse(CertificateUpload, await read_json(request))
             return _answer(await certificate_desk.upload(node, domain, sent))
         if request.method == "POST":
-            asked = parse(CertificateOrder, await _json(request))
+            asked = parse(CertificateOrder, await read_json(request))
             return _answer(await certificate_desk.order(node, domain, asked, wait_s=_wait_s(request)))
         return _answer(certificate_desk.report(node, domain, tenant=tenant))
 
@@ -278,18 +277,6 @@ async def _storage(request: Request, error: Exception) -> Response:
 async def _crash(_: Request, error: Exception) -> Response:
     log.error("fault while answering", exc_info=error)
     return JSONResponse({"code": HostelError.code, "message": "The agent met a fault; see its log."}, status_code=500)
-
-
-async def _json(request: Request) -> object:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_LIMIT:
-            raise MalformedMessage(f"expected at most {BODY_LIMIT} bytes")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedMessage(f"expected JSON: {error}") from error
 
 
 def _wait_s(request: Request) -> float:

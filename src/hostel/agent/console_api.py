@@ -1,12 +1,11 @@
 """What the panel may ask of consoles: each a tenant's own, by number."""
 
-import json
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hostel.agent import console_line
+from hostel.agent.bodies import read_body, read_json
 from hostel.agent.node import Node
 from hostel.agent.sandbox import Sandbox
 from hostel.wire.codec import parse, to_jsonable
@@ -30,7 +29,7 @@ def console_routes(node: Node) -> list[Route]:
         tenant = node.user(request.path_params["name"])
         if request.method == "GET":
             return JSONResponse(to_jsonable(node.consoles.report_all(tenant)))
-        wanted = parse(ConsoleRequest, _json(await _body(request, limit=_REQUEST_BYTES)))
+        wanted = parse(ConsoleRequest, await read_json(request, limit=_REQUEST_BYTES))
         return JSONResponse(to_jsonable(await node.consoles.open(tenant, wanted)))
 
     async def one(request: Request) -> Response:
@@ -51,7 +50,7 @@ def console_routes(node: Node) -> list[Route]:
         return Response(shown, media_type="application/octet-stream")
 
     async def give_input(request: Request) -> Response:
-        sandbox, data = found(request), await _body(request, limit=INPUT_BYTES_LIMIT)
+        sandbox, data = found(request), await read_body(request, limit=INPUT_BYTES_LIMIT)
         return JSONResponse(to_jsonable(InputTaken(taken=await console_line.give_input(sandbox, data))))
 
     async def size(request: Request) -> Response:
@@ -77,19 +76,3 @@ def _number(request: Request, name: str, *, most: int) -> int:
     if not POSITION.fullmatch(given) or int(given) > most:
         raise MalformedMessage(f"{name}: expected a whole number up to {most}")
     return int(given)
-
-
-async def _body(request: Request, *, limit: int) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise MalformedMessage(f"expected at most {limit} bytes")
-    return body
-
-
-def _json(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedMessage(f"expected JSON: {error}") from error

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import structlog
 
-from hostel.agent import sockets
 from hostel.agent.disk import Disk
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
@@ -32,7 +31,6 @@ from hostel.wire.website import RunId
 log = structlog.get_logger()
 
 _OPEN_S = 15.0
-_PAUSE_S = 0.01
 _GRACE_S = 2.0  # between hanging up and the end
 
 
@@ -160,13 +158,8 @@ class Consoles:
 
 
 async def _until_it_answers(sandbox: Sandbox) -> None:
-    end = asyncio.get_running_loop().time() + _OPEN_S
-    while await sandbox.probe() is not sockets.Found.ACCEPTS:
-        if sandbox.exit.done():
-            return  # its command was a short one
-        if asyncio.get_running_loop().time() > end:
-            raise ConsoleUnreachable
-        await asyncio.sleep(_PAUSE_S)
+    if not await sandbox.accepts(within_s=_OPEN_S) and not sandbox.exit.done():  # done: its command was a short one
+        raise ConsoleUnreachable
 
 
 def _report(sandbox: Sandbox) -> ConsoleReport:

@@ -27,7 +27,6 @@ log = structlog.get_logger()
 _OPEN_S = 15.0
 _READ_S = 60.0  # that nothing comes
 _DEED_S = 900.0  # a whole file, either way
-_PAUSE_S = 0.01
 _AT_ONCE = 8  # of one tenant; more wait
 _STATUSES = frozenset({200, 201, 204, 400, 403, 404, 409, 507})
 _SAY_AGAIN_S = 60.0
@@ -122,7 +121,7 @@ class Doors:
             if tenant.is_suspended:
                 raise AccountSuspended
             found = self._open.get(tenant.name)
-            if found is not None and await _accepts(found):
+            if found is not None and await found.accepts():
                 return found
             await tenant.ensure()
             await self._gates.require(tenant.socket_directory)
@@ -131,11 +130,8 @@ class Doors:
             task = asyncio.create_task(self._clear_after(sandbox), name=f"door {tenant.name}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            end = asyncio.get_running_loop().time() + _OPEN_S
-            while not await _accepts(sandbox):
-                if sandbox.exit.done() or asyncio.get_running_loop().time() > end:
-                    raise FilesUnreachable
-                await asyncio.sleep(_PAUSE_S)
+            if not await sandbox.accepts(within_s=_OPEN_S):
+                raise FilesUnreachable
             return sandbox
 
     async def _clear_after(self, sandbox: Sandbox) -> None:
@@ -143,12 +139,6 @@ class Doors:
         if self._open.get(sandbox.tenant.name) is sandbox:
             del self._open[sandbox.tenant.name]
         await self._sandboxes.clear(sandbox)
-
-
-async def _accepts(sandbox: Sandbox) -> bool:
-    if sandbox.exit.done():
-        return False
-    return await sockets.probe(sandbox.socket_directory, uid=sandbox.tenant.uid) is sockets.Found.ACCEPTS
 
 
 def _checked(response: httpx.Response) -> DoorAnswer:

@@ -63,7 +63,7 @@ class Launcher:
             limits=spec.limits,
             mounts=(
                 *self._mounts(tenant, is_panel=is_panel),
-                Mount(source=str(tenant.socket_directory / run), to=socket_directory, writable=True, executable=False),
+                _socket_mount(tenant, run, to=socket_directory),
             ),
             cwd=self._home(tenant, is_panel=is_panel),
             interpreters=self.image.interpreters,
@@ -115,7 +115,7 @@ class Launcher:
             limits=tenant.record.limits,
             mounts=(
                 *self._mounts(tenant, is_panel=False),
-                Mount(source=str(tenant.socket_directory / run), to=directory, writable=True, executable=False),
+                _socket_mount(tenant, run, to=directory),
             ),
             cwd=home,
             interpreters=self.image.interpreters,
@@ -134,7 +134,6 @@ class Launcher:
         """One of the platform's own programs that answers at a socket."""
         run = new_run()
         directory = "/var/sockets/door"
-        socket_directory = str(tenant.socket_directory / run)
         home = self._home(tenant, is_panel=False)
         return RunSpec(
             run=run,
@@ -145,7 +144,7 @@ class Launcher:
             limits=limits,
             mounts=(
                 *self._mounts(tenant, is_panel=False),
-                Mount(source=socket_directory, to=directory, writable=True, executable=False),
+                _socket_mount(tenant, run, to=directory),
             ),
             cwd=home,
             interpreters=self.image.interpreters,
@@ -201,6 +200,11 @@ class Launcher:
             Mount(source=str(self.paths.agent_for_panel), to=str(_INSIDE.agent_for_panel), writable=True),
             *(Mount(source=place, to=place) for place in outside_usr if place not in nested and place != "/usr"),
         )
+
+
+def _socket_mount(tenant: Tenant, run: RunId, *, to: str) -> Mount:
+    """Where a run's own server has its socket."""
+    return Mount(source=str(tenant.socket_directory / run), to=to, writable=True, executable=False)
 
 
 def _for_hands(tenant: Tenant) -> dict[str, str]:

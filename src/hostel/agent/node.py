@@ -208,11 +208,15 @@ class Node:
             return
         runs = [f"{tenant.cgroup}/{run}" for run in cgroup.children(tenant.cgroup)]
         await asyncio.to_thread(cgroup.terminate, runs, grace_s=_SUSPENSION_GRACE_S)
+        await self._end_beside_websites(tenant)
+        log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
+
+    async def _end_beside_websites(self, tenant: Tenant) -> None:
+        """All that runs of a tenant without being a website. Idempotent."""
         await self.commands.discard_all(tenant)
         await self.consoles.end_all(tenant)
         await self.doors.close(tenant)
         await self.workshops.close(tenant)
-        log.info("tenant suspended", tenant=tenant.name, websites=len(websites), runs=len(runs))
 
     async def delete_tenant(self, tombstone: Tombstone) -> None:
         """End everything of a tenant, move home and logs to the backups, free its domains. Idempotent."""
@@ -227,10 +231,7 @@ class Node:
             websites = [site for site in self.websites.values() if site.tenant is tenant]
             await asyncio.gather(*(self._delete_website(website) for website in websites))
             await asyncio.gather(*(website.retired() for website in websites))
-            await self.commands.discard_all(tenant)
-            await self.consoles.end_all(tenant)
-            await self.doors.close(tenant)
-            await self.workshops.close(tenant)
+            await self._end_beside_websites(tenant)
             await asyncio.to_thread(tenant.release)
             failpoint.reach("node.delete_tenant.released")
             self._back_up(tenant)

@@ -39,6 +39,7 @@ from hostel.wire.website import Limits, RunId
 log = structlog.get_logger()
 
 _LOGGER_AGAIN_S, _LOGGER_BACK_S = 0.2, 600.0
+_PAUSE_S = 0.01  # between looks whether a program of the platform's own accepts
 _TERM_TO_KILL_CHECK_S = 5.0  # after KILL the kernel needs a moment; longer means a process in uninterruptible sleep
 
 
@@ -127,6 +128,17 @@ class Sandbox:
         if self.record.port:
             return await probe_port(self.tenant.address, self.record.port, pids=self.processes())
         return await sockets.probe(self.socket_directory, uid=self.tenant.uid)
+
+    async def accepts(self, *, within_s: float = 0.0) -> bool:
+        """Wait until its server accepts. False where it has ended, or the time is over."""
+        end = time.monotonic() + within_s
+        while not self.exit.done():
+            if await self.probe() is sockets.Found.ACCEPTS:
+                return True
+            if time.monotonic() >= end:
+                return False
+            await asyncio.sleep(_PAUSE_S)
+        return False
 
     def processes(self) -> list[int]:
         return cgroup.processes(self.cgroup)

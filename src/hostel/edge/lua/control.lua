@@ -69,43 +69,37 @@ local function get_arrived()
     return answer(200, string.format('{"arrived":%d}', routes.count_arrived(domain))) -- cjson would round it
 end
 
-local function post_arrivals()
+-- Answer with what `find` says of each name that is asked for, as a list under `key`.
+local function answer_each(verb, key, find)
     local asked = cjson.decode(read_body())
-    if type(asked) ~= "table" or type(asked.domains) ~= "table" then
-        return refuse(400, "arrivals: domains are missing")
+    local names = type(asked) == "table" and asked[key]
+    if type(names) ~= "table" then
+        return refuse(400, verb .. ": " .. key .. " are missing")
     end
-    local counted, base = {}, settings.arrived_base
-    for _, domain in ipairs(asked.domains) do
-        counted[domain] = routes.count_arrived(domain) - base
+    local found = {}
+    for _, name in ipairs(names) do
+        found[name] = find(name)
     end
-    return answer(200, counted)
+    return answer(200, next(found) and found or "{}") -- cjson would make a list of an empty table
+end
+
+local function count_arrivals(domain)
+    return routes.count_arrived(domain) - settings.arrived_base
+end
+
+local function post_arrivals()
+    return answer_each("arrivals", "domains", count_arrivals)
 end
 
 local function post_idleness()
-    local asked = cjson.decode(read_body())
-    if type(asked) ~= "table" or type(asked.websites) ~= "table" then
-        return refuse(400, "idleness: websites are missing")
-    end
-    local found = {}
-    for _, website in ipairs(asked.websites) do
-        found[website] = idleness.find(website)
-    end
-    return answer(200, found)
+    return answer_each("idleness", "websites", idleness.find)
 end
 
 -- Of records that are in memory: the others are read from disk once somebody asks for them.
 local function post_serials()
-    local asked = cjson.decode(read_body())
-    if type(asked) ~= "table" or type(asked.domains) ~= "table" then
-        return refuse(400, "serials: domains are missing")
-    end
     -- A predecessor of who asks may have written a record that it could not push: what is known of its name ends here.
     shared_memory.version.step()
-    local serials = {}
-    for _, domain in ipairs(asked.domains) do
-        serials[domain] = routes.find_serial(domain)
-    end
-    return answer(200, next(serials) and serials or "{}") -- cjson would make a list of an empty table
+    return answer_each("serials", "domains", routes.find_serial)
 end
 
 local function get_status()
