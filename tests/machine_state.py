@@ -1,8 +1,6 @@
 """What the kernel knows of one tenant of a test platform: cgroups, counters, processes."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from hostel.agent import cgroup
@@ -29,12 +27,3 @@ def read_counter(path: str, controller: str, v1: str, v2: str) -> str:
     """The file of a cgroup that holds a counter, on either version."""
     place = CGROUPS / path.strip("/") / v2 if cgroup.is_unified() else CGROUPS / controller / path.strip("/") / v1
     return place.read_text().strip()
-
-
-def wait_until(is_so: Callable[[], object], *, what: str, deadline_s: float = 10.0) -> float:
-    """Seconds until `is_so`, looked at every few milliseconds."""
-    began = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - began < deadline_s, f"not within {deadline_s} s: {what}"
-        time.sleep(0.02)
-    return time.monotonic() - began

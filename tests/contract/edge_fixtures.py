@@ -28,6 +28,7 @@ from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.website import RunId
+from waiting import until
 
 DOMAIN = "hostel.test"
 T = TypeVar("T")
@@ -39,15 +40,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def wait_until(condition: Callable[[], T], *, what: str, deadline_s: float = 30.0) -> T:
-    give_up = time.monotonic() + deadline_s
-    while not (value := condition()):
-        if time.monotonic() > give_up:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}")
-        time.sleep(0.01)
-    return value
 
 
 def make_certificate(directory: Path, name: str, *host_names: str) -> None:
@@ -244,7 +236,7 @@ class RunningEdge:
         try:
             with (self.root / "stderr").open("wb") as stderr:
                 self.process = subprocess.Popen(self._command(), stderr=stderr)
-            wait_until(self._is_up, what="nginx answers on its control socket")
+            until(self._is_up, what="nginx answers on its control socket")
         except BaseException:
             self.close()
             raise
@@ -303,7 +295,7 @@ class RunningEdge:
 
     def wait_unbound(self, run: str) -> None:
         """nginx uncounts a request after it has sent the last byte of the answer."""
-        wait_until(lambda: self.bound(run) == (0, 0), what=f"{run} is bound to nothing")
+        until(lambda: self.bound(run) == (0, 0), what=f"{run} is bound to nothing")
 
     def record(self, domain: str, state: RouteState, **fields: Any) -> RouteRecord:
         self.serial += 1

@@ -26,11 +26,11 @@ from edge_fixtures import (
     answer,
     read_to_end,
     replying,
-    wait_until,
 )
 
 from hostel.wire.route import RouteState
 from hostel.wire.static_files import StaticMapping
+from waiting import until
 
 ALICE = f"alice.{DOMAIN}"
 ALICE_UID, BOB_UID, EDGE_GID = 64_001, 64_002, 33
@@ -412,7 +412,7 @@ def test_a_file_that_others_may_not_read_is_forbidden_and_the_agent_is_told_once
         assert (refused.status, refused.headers["hostel-error-code"]) == (403, "file_forbidden")
         return bool(told)
 
-    wait_until(is_told, what="the agent hears of it: of one file a second")
+    until(is_told, what="the agent hears of it: of one file a second")
     assert is_told()
     assert told == [f"POST /refused_file/{ALICE}?path={path} HTTP/1.1"]
     assert edge.get(ALICE, "/static/closed/x.txt").status == 403
@@ -433,7 +433,7 @@ def test_many_files_under_way_are_refused_and_those_that_end_give_their_place_ba
         refused = edge.get(ALICE, "/static/style.css")
         assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_files")
         assert edge.get(ALICE, "/").body == b"the website"
-    wait_until(lambda: edge.get(ALICE, "/static/style.css").status == 200, what="places are free again")
+    until(lambda: edge.get(ALICE, "/static/style.css").status == 200, what="places are free again")
 
 
 def test_files_that_shrink_while_they_are_sent_write_no_line(edge: RunningEdge, home: Home, site: Upstream) -> None:

@@ -23,12 +23,12 @@ from edge_fixtures import (
     read_to_end,
     replying,
     say_length,
-    wait_until,
 )
 
 from hostel.edge.publish import Edge
 from hostel.wire.route import RouteState
 from hostel.wire.website import RunId
+from waiting import until
 
 HEARD = replying(answer("{}", status="202 Accepted"))
 
@@ -48,7 +48,7 @@ def agent(edge: RunningEdge) -> Iterator[Upstream]:
 
 
 def wait_held(edge: RunningEdge, domain: str, count: int = 1) -> None:
-    wait_until(lambda: edge.status(domain).held == count, what=f"{count} held")
+    until(lambda: edge.status(domain).held == count, what=f"{count} held")
 
 
 def wakes(agent: Upstream, domain: str) -> int:
@@ -78,7 +78,7 @@ def test_many_held_requests_wake_once_and_all_are_answered(edge: RunningEdge, ag
     with contextlib.ExitStack() as stack:
         responses = [stack.enter_context(in_background(lambda: edge.get(domain))) for _ in range(20)]
         wait_held(edge, domain, 20)
-        wait_until(lambda: wakes(agent, domain), what="a wake")
+        until(lambda: wakes(agent, domain), what="a wake")
         edge.running(domain, upstream)
         assert [response().body for response in responses] == [b"up"] * 20
     assert wakes(agent, domain) == 1
@@ -111,7 +111,7 @@ def test_waking_is_repeated_until_the_agent_hears(edge: RunningEdge) -> None:
     with in_background(lambda: edge.get(domain)) as response:
         wait_held(edge, domain)
         agent = edge.agent(HEARD)
-        wait_until(lambda: wakes(agent, domain), what="a wake")
+        until(lambda: wakes(agent, domain), what="a wake")
         edge.running(domain, upstream)
         assert response().body == b"up"
     edge.loop.run(agent.stop())
@@ -185,7 +185,7 @@ def test_a_refused_post_waits_for_the_next_run(edge: RunningEdge, agent: Upstrea
     with in_background(lambda: edge.send("POST", domain, "/", body=body)) as response:
         wait_held(edge, domain)
         assert edge.bound("run-dead") == (0, 0), "a drain must not wait for it"
-        wait_until(lambda: wakes(agent, domain), what="the agent is asked to look")
+        until(lambda: wakes(agent, domain), what="the agent is asked to look")
         edge.running(domain, upstream)
         assert response().body == b"300000"
     assert [request.body for request in upstream.requests] == [body]
@@ -271,7 +271,7 @@ def send_before_news(
     connection.sendall(request.encode())
     time.sleep(0.05)  # the order of the two events in epoll's list is the point
     edge.loop.run(close())
-    wait_until(lambda: not upstream.writers, what="the website closes its connections")
+    until(lambda: not upstream.writers, what="the website closes its connections")
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
 
@@ -283,7 +283,7 @@ def test_a_body_that_arrives_across_a_switch_meets_the_new_run(edge: RunningEdge
     with edge.connect() as connection:
         head = f"POST / HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345"
         connection.sendall(head.encode())
-        wait_until(lambda: arrived(edge, domain) > 0, what="the request arrives")
+        until(lambda: arrived(edge, domain) > 0, what="the request arrives")
         edge.running(domain, new)
         assert edge.bound("run-old") == (0, 0)
         connection.sendall(b"67890")
@@ -298,7 +298,7 @@ def test_a_body_that_arrives_when_the_site_is_asleep_again_is_held(edge: Running
     with edge.connect() as connection:
         head = f"POST / HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345"
         connection.sendall(head.encode())
-        wait_until(lambda: wakes(agent, domain), what="the website is woken while the body arrives")
+        until(lambda: wakes(agent, domain), what="the website is woken while the body arrives")
         edge.running(domain, upstream)
         edge.publish(domain, RouteState.HELD)
         assert edge.status(domain).held == 0
@@ -404,7 +404,7 @@ def test_who_leaves_gives_the_place_back(edge: RunningEdge, agent: Upstream, kin
         with edge.connect(tls=domain if is_tls else None) as connection:
             connection.sendall(head + body)
             wait_held(edge, domain, 1)
-        wait_until(lambda: edge.status(domain).held == 0, what="nobody is held", deadline_s=5)
+        until(lambda: edge.status(domain).held == 0, what="nobody is held", deadline_s=8)
     edge.wait_unbound(run)
 
 
@@ -457,7 +457,7 @@ def test_switching_under_load_loses_nothing_and_drains_to_zero(edge: RunningEdge
             runs.append(current)
             edge.running(domain, current)
             run = old.path.parent.name
-            wait_until(lambda run=run: edge.bound(run) == (0, 0), what=f"{run} drains")  # type: ignore[misc]
+            until(lambda run=run: edge.bound(run) == (0, 0), what=f"{run} drains")  # type: ignore[misc]
             edge.loop.run(old.stop())
             old.path.unlink()
         is_over.set()

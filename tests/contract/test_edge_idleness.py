@@ -13,11 +13,11 @@ from edge_fixtures import (
     answer,
     in_background,
     replying,
-    wait_until,
 )
 
 from hostel.edge.publish import Idleness
 from hostel.wire.route import RouteState
+from waiting import until
 
 MONITORS = (
     "Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)",
@@ -63,10 +63,10 @@ def test_a_request_is_in_flight_and_then_was_seen(edge: RunningEdge) -> None:
     edge.running(domain, edge.upstream("run-used", wait), ignores_monitors=True)
     assert idleness(edge, domain) == Idleness(in_flight=0, seen_s=-1)
     with in_background(lambda: edge.get(domain)) as response:
-        wait_until(lambda: idleness(edge, domain).in_flight == 1, what="it is in flight")
+        until(lambda: idleness(edge, domain).in_flight == 1, what="it is in flight")
         edge.loop.loop.call_soon_threadsafe(going_on.set)
         assert response().status == 200
-    wait_until(lambda: idleness(edge, domain).in_flight == 0, what="it has ended")
+    until(lambda: idleness(edge, domain).in_flight == 0, what="it has ended")
     assert 0 <= idleness(edge, domain).seen_s < 60
 
 
@@ -88,7 +88,7 @@ def test_a_monitor_is_answered_and_is_no_visitor_unless_its_owner_says_so(
     assert wakes(agent, domain) == 0
     edge.publish(domain, RouteState.ASLEEP, ignores_monitors=False)
     with in_background(lambda: edge.get(domain, "/", f"User-Agent: {name}")) as response:
-        wait_until(lambda: wakes(agent, domain), what="a wake")
+        until(lambda: wakes(agent, domain), what="a wake")
         edge.running(domain, upstream)
         assert response().body == b"awake"
 
@@ -111,6 +111,6 @@ def test_who_comes_to_a_website_that_fell_asleep_again_wakes_it_at_once() -> Non
         for number in range(1, 4):
             edge.publish(domain, RouteState.ASLEEP)
             with in_background(lambda: edge.get(domain)) as response:
-                wait_until(lambda number=number: wakes(agent, domain) == number, what=f"wake {number}")
+                until(lambda number=number: wakes(agent, domain) == number, what=f"wake {number}")
                 edge.running(domain, upstream)
                 assert response().status == 200

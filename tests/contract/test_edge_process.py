@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, answer, make_certificate, replying, wait_until
+from edge_fixtures import DOMAIN, RunningEdge, answer, make_certificate, replying
 
 from hostel.agent.publication import Publication
 from hostel.edge import configure
@@ -29,6 +29,7 @@ from hostel.wire.errors import ConfigError, EdgeUnreachable
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteState
 from hostel.wire.website import RunId
+from waiting import until
 
 ALICE = f"alice.{DOMAIN}"
 
@@ -94,7 +95,7 @@ def test_an_edge_that_was_killed_starts_again(edge: RunningEdge) -> None:
     assert "still runs" in refusal(edge), "orphaned workers serve stale routes"
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers), what="the orphans end")
+    until(lambda: not any(os.path.exists(f"/proc/{worker}") for worker in workers), what="the orphans end")
     edge.start()
     assert edge.get(ALICE).body == b"alice"
 
@@ -109,10 +110,10 @@ def test_a_killed_worker_takes_its_counts_along(edge: RunningEdge) -> None:
         connections = [edge.connect() for _ in range(12)]
         for connection in connections:
             connection.sendall(f"GET / HTTP/1.1\r\nHost: {ALICE}\r\n\r\n".encode())
-        wait_until(lambda: edge.bound("run-1") == (12, 0), what="12 bound")
+        until(lambda: edge.bound("run-1") == (12, 0), what="12 bound")
         for worker in edge.worker_pids():
             os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: edge.bound("run-1") == (0, 0), what="the dead count for nothing")
+        until(lambda: edge.bound("run-1") == (0, 0), what="the dead count for nothing")
         for connection in connections:
             connection.close()
     edge.running(ALICE, edge.upstream("run-2", replying(answer("again"))))
@@ -291,7 +292,7 @@ def test_a_certificate_that_comes_late(stopped: RunningEdge) -> None:
     time.sleep(0.5)
     assert not stopped.paths.edge_socket.exists()
     hidden.rename(key)
-    wait_until(stopped.paths.edge_socket.exists, what="nginx starts")
+    until(stopped.paths.edge_socket.exists, what="nginx starts")
 
 
 def test_missing_configuration_and_bad_values(stopped: RunningEdge) -> None:

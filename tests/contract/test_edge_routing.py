@@ -17,10 +17,10 @@ from edge_fixtures import (
     read_until,
     replying,
     say_length,
-    wait_until,
 )
 
 from hostel.wire.route import RouteState
+from waiting import until
 
 ALICE = f"alice.{DOMAIN}"
 PAGES = {
@@ -151,7 +151,7 @@ def test_refusals_of_nginx_itself_are_in_the_website_s_log(edge: RunningEdge, al
     edge.running(domain, alice)
     head = f"POST /big HTTP/1.1\r\nHost: {domain}\r\nContent-Length: 104857601\r\n\r\n"
     edge.raw(head.encode(), until=b"</html>")
-    wait_until(lambda: edge.log_lines(domain), what="the log line")
+    until(lambda: edge.log_lines(domain), what="the log line")
     (line,) = edge.log_lines(domain)
     assert re.search(r'"POST /big HTTP/1.1" 413 \d{4} ', line)
 

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, read_until, replying, wait_until
+from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, read_until, replying
 
 from hostel.wire.route import RouteState
+from waiting import until
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -46,7 +47,7 @@ def upgrade(edge: RunningEdge, domain: str, *, tls: bool = False) -> socket.sock
 
 def wait_arrived(edge: RunningEdge, domain: str, count: int) -> None:
     base = edge.call(lambda agent: agent.arrived("nobody.invalid"))
-    wait_until(lambda: edge.call(lambda agent: agent.arrived(domain)) - base == count, what=f"{count} arrive")
+    until(lambda: edge.call(lambda agent: agent.arrived(domain)) - base == count, what=f"{count} arrive")
 
 
 def upgrade_all(edge: RunningEdge, domain: str, count: int) -> list[float]:
@@ -110,7 +111,7 @@ def test_who_leaves_while_waiting_is_noticed_at_once(edge: RunningEdge, tls: boo
             stack.enter_context(upgrade(edge, domain, tls=tls))
         wait_arrived(edge, domain, 5)
         assert edge.log_lines(domain) == []
-    wait_until(lambda: len(edge.log_lines(domain)) == 5, what="all five are in the log", deadline_s=2.0)
+    until(lambda: len(edge.log_lines(domain)) == 5, what="all five are in the log")
     assert all(" 499 " in line for line in edge.log_lines(domain))
     assert upstream.requests == []
 
@@ -131,7 +132,7 @@ def test_waiting_upgrades_are_not_held_ones(edge: RunningEdge, agent: Upstream) 
         held = edge.connect()
         stack.enter_context(held)
         held.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
-        wait_until(lambda: edge.status(domain).held == 1, what="the one place is free")
+        until(lambda: edge.status(domain).held == 1, what="the one place is free")
         edge.running(domain, upstream, max_held=1)
         assert read_until(held, b"ok").startswith(b"HTTP/1.1 200 ")
 
@@ -142,9 +143,9 @@ def test_an_upgrade_meets_the_run_that_serves_when_it_has_waited(edge: RunningEd
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(upgrade(edge, domain)) for _ in range(20)]
         edge.publish(domain, RouteState.HELD)
-        wait_until(lambda: edge.bound("run-across") == (0, len(old.requests)), what="the old run has seen all its own")
+        until(lambda: edge.bound("run-across") == (0, len(old.requests)), what="the old run has seen all its own")
         before = len(old.requests)
-        wait_until(lambda: edge.status(domain).held > 0, what="one has waited and is held")
+        until(lambda: edge.status(domain).held > 0, what="one has waited and is held")
         edge.running(domain, new)
         for connection in waiting:
             assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
@@ -160,11 +161,11 @@ def test_upgrades_that_were_held_during_the_switch_are_spread_too(edge: RunningE
         waiting = [stack.enter_context(upgrade(edge, domain)) for _ in range(30)]
         plain = stack.enter_context(edge.connect())
         plain.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
-        wait_until(lambda: edge.status(domain).held == 31, what="all are held")
+        until(lambda: edge.status(domain).held == 31, what="all are held")
         edge.running(domain, upstream, spread_from=time.time(), spread_s=1.5)
-        wait_until(lambda: upstream.requests, what="the plain request is let go")
+        until(lambda: upstream.requests, what="the plain request is let go")
         began = time.monotonic()
-        wait_until(lambda: len(upstream.requests) == 31, what="all upgrades are let go")
+        until(lambda: len(upstream.requests) == 31, what="all upgrades are let go")
         assert 0.5 < time.monotonic() - began < 1.8
         assert edge.status(domain).held == 0
         for connection in waiting:

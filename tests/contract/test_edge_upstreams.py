@@ -18,8 +18,9 @@ from edge_fixtures import (
     read_to_end,
     read_until,
     replying,
-    wait_until,
 )
+
+from waiting import until
 
 WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
 
@@ -70,7 +71,7 @@ def test_a_websocket_echoes_and_is_counted_as_streaming(edge: RunningEdge, tls: 
             connection.sendall(frame)
             assert read_until(connection, frame) == frame
         assert edge.bound(f"run-{name}") == (0, 1)
-    wait_until(lambda: edge.bound(f"run-{name}") == (0, 0), what="the closed WebSocket is uncounted")
+    until(lambda: edge.bound(f"run-{name}") == (0, 0), what="the closed WebSocket is uncounted")
 
 
 def test_a_silent_websocket_ends_at_its_own_timeout(edge: RunningEdge) -> None:
@@ -99,7 +100,7 @@ def test_an_event_stream_arrives_event_by_event_and_is_counted_as_streaming(edge
             assert edge.bound("run-events") == (0, 1)
             edge.loop.loop.call_soon_threadsafe(seen.set)
         read_until(connection, b"0\r\n\r\n")
-    wait_until(lambda: edge.bound("run-events") == (0, 0), what="the event stream is uncounted")
+    until(lambda: edge.bound("run-events") == (0, 0), what="the event stream is uncounted")
 
 
 def test_a_stream_whose_visitor_leaves_is_uncounted_and_closed_upstream(edge: RunningEdge) -> None:
@@ -112,7 +113,7 @@ def test_a_stream_whose_visitor_leaves_is_uncounted_and_closed_upstream(edge: Ru
     with send_head(edge, domain) as connection:
         read_until(connection, b"data: 0\n\n")
         assert edge.bound("run-leaver") == (0, 1)
-    wait_until(lambda: edge.bound("run-leaver") == (0, 0), what="the left stream is uncounted")
+    until(lambda: edge.bound("run-leaver") == (0, 0), what="the left stream is uncounted")
 
 
 def test_a_plain_response_is_not_buffered(edge: RunningEdge) -> None:

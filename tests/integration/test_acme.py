@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,18 +18,12 @@ from certificate_fixtures import FakeDns, Pebble, give_domain, is_trusted, kill_
 from hostel.agent.acme import Authority
 from hostel.wire.certificate import CaUnreachable, ChallengeBlocked
 from live import Platform, User, answering, send_signal
+from waiting import until
 
 CLIENTS = Path(__file__).parents[2] / ".venv-clients/bin"
 
 
 ORDER = {"cert_type": "letsencrypt-auto-renew"}
-
-
-def until(condition: Callable[[], bool], *, deadline_s: float = 25.0) -> None:
-    give_up = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < give_up, "it did not happen"
-        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

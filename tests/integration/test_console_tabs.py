@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from console_tabs import Tab, logged_in, tab_on
-from consoles import consoles_of, open_shell, until
+from consoles import consoles_of, open_shell
 from live import Platform, User, send_signal
+from waiting import until
 
 AHEAD, PIECE = 1 << 18, 1 << 16
 

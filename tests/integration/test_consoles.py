@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from consoles import consoles_of, open_console, open_shell, until
+from consoles import consoles_of, open_console, open_shell
 from live import Platform, User
+from waiting import until
 
 KEYS = ["id", "user", "executable", "arguments", "working_directory", "name", "console_url", "console_frame_url"]
 # As dsd-pythonanywhere looks for the end of a command.

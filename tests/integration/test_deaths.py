@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from hostel.wire.process import ProcessIdentity
 from live import Platform, User, answering, running, send_signal, unmount_below
 from load import Account, Load, under
+from waiting import until
 
 SITES = 50
 
@@ -41,15 +42,6 @@ def site(mortal: Platform, erin: User) -> Iterator[str]:
     assert mortal.create(erin, "erin", answering()).json()["webapp"]["state"] == "running"
     yield "erin"
     mortal.delete(erin, "erin")
-
-
-def until(condition: Callable[[], bool], *, deadline_s: float = 20.0) -> float:
-    """Seconds until `condition` holds."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < deadline_s, "it did not happen"
-        time.sleep(0.02)
-    return time.monotonic() - began
 
 
 def agent_answers(mortal: Platform) -> bool:
@@ -151,13 +143,12 @@ def test_i2_after_the_death_of_nginxs_master_no_route_is_stale(mortal: Platform,
     old = mortal.get(site).json()["run"]
     before = mortal.part_pid("edge")
     send_signal(before, signal.SIGKILL)
-    refused_s = until(lambda: mortal.part_pid("edge") not in (0, before) and mortal.is_up())
+    until(lambda: mortal.part_pid("edge") not in (0, before) and mortal.is_up())
     with mortal.api(erin) as api:
         assert api.post(f"websites/{site}.{mortal.domain}/reload/").json() == {"status": "OK"}
     seen = {mortal.get(site).json()["run"] for _ in range(200)}
     assert old not in seen
     assert len(seen) == 1
-    assert refused_s < 5  # no promise: how long it takes is measured elsewhere
 
 
 def test_i2_no_log_line_is_lost_while_the_logger_is_killed(mortal: Platform, erin: User) -> None:

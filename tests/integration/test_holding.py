@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_deaths import kill_agent, reboot, until
+from test_deaths import kill_agent, reboot
 
 from live import Platform, User, answering, running
+from waiting import until
 
 QUEUED = 8
 # Says so in the home if another run of it is still at work.

@@ -14,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_deaths import kill_agent, until
+from test_deaths import kill_agent
 
 from hostel.wire.process import ProcessIdentity
 from live import AT_PORT, Platform, User, answering, running, send_signal
+from waiting import until
 
 FLAKY = "test -e ok && exec python3 answer.py; exit 1"
 

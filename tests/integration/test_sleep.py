@@ -4,8 +4,7 @@ import json
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from live import Platform, User, answering
 from swap import enough_swap
+from waiting import until
 
 AFTER_S = 1
 MONITOR = {"User-Agent": "Mozilla/5.0+(compatible; UptimeRobot/2.0; http://www.uptimerobot.com/)"}
@@ -70,14 +70,6 @@ class Site:
         """On the host, of PID 1 of its run."""
         record = self.platform.paths.runs / self.status()["run"]["id"] / "run.json"
         return int(json.loads(record.read_text())["process"]["pid"])
-
-
-def until(condition: Callable[[], Any], what: str, *, deadline_s: float = 30.0) -> Any:
-    end = time.monotonic() + deadline_s
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,7 +12,7 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,9 @@ import httpx
 import pytest
 
 from live import Platform, User, answering, send_signal
+from waiting import until
 
 SLOW = f"sleep 1; exec {answering('slow')}"
-
-
-def until(condition: Callable[[], bool], *, deadline_s: float = 20.0) -> None:
-    deadline = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
 
 
 def patch(platform: Platform, user: User, label: str, **changes: Any) -> httpx.Response:

@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying, wait_until
+from edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying
 
 from hostel.agent import kernel, sockets
 from hostel.agent.sockets import Found
 from hostel.wire.route import RouteState
 from live import Platform, User, answering
+from waiting import until
 
 BOB = f"bob.{DOMAIN}"
 BOBS_UID = 64_000  # nobody has it
@@ -226,7 +227,7 @@ def test_a1_swapped_in_a_sandbox_it_reaches_nobody(platform: Platform, bob: User
         assert platform.get("swap-bob").json()["word"] == "bob"
         platform.shell("bob", "rm -f swapped; : > swap; while ! [ -e swapped ]; do sleep 0.02; done; rm swapped")
         place = host_socket(platform, "bob", "swap-bob")
-        wait_until(place.is_symlink, what="the link lies there")
+        until(place.is_symlink, what="the link lies there")
         assert os.readlink(place) == str(alices)
         for _ in range(3):
             with contextlib.suppress(Exception):
@@ -326,7 +327,7 @@ def test_a9_the_route_is_switched_when_the_server_accepts_and_not_before(platfor
                 f"websites/late-bob.{platform.domain}/", json={"webapp": {"command": "exec python3 late.py"}}
             )
             took_s = time.monotonic() - began
-            wait_until(lambda: answers[-1][1] == "late", what="the new run serves")
+            until(lambda: answers[-1][1] == "late", what="the new run serves")
         finally:
             over.set()
     assert changed.json()["webapp"]["deploy"]["phase"] in ("done", "draining")
@@ -355,7 +356,7 @@ def test_a12_a_run_that_removes_the_socket_as_it_ends_removes_its_own(platform: 
     first = host_socket(platform, "bob", "tidy-bob")
     with platform.api(bob) as api:
         assert api.post(f"websites/tidy-bob.{platform.domain}/reload/").status_code == 200
-    wait_until(lambda: not first.exists(), what="the old one has ended")
+    until(lambda: not first.exists(), what="the old one has ended")
     assert platform.get("tidy-bob").json()["word"] == "one"
     assert host_socket(platform, "bob", "tidy-bob").parent != first.parent
     platform.delete(bob, "tidy-bob")

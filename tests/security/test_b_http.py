@@ -18,10 +18,10 @@ from edge_fixtures import (
     parse_response,
     read_to_end,
     replying,
-    wait_until,
 )
 
 from hostel.wire.route import RouteState
+from waiting import until
 
 ALICE = f"alice.{DOMAIN}"
 FORGED = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
@@ -74,7 +74,7 @@ def through_location(edge: RunningEdge, location: str, reply: bytes) -> Response
                                        "Connection: Upgrade, close\r\n\r\n".encode()))  # fmt: skip
     edge.publish(domain, RouteState.HELD)
     with in_background(lambda: edge.get(domain)) as response:
-        wait_until(lambda: edge.status(domain).held == 1, what="it is held")
+        until(lambda: edge.status(domain).held == 1, what="it is held")
         edge.running(domain, upstream)
         return response()
 

@@ -25,7 +25,6 @@ from edge_fixtures import (
     read_until,
     replying,
     say_length,
-    wait_until,
 )
 
 from hostel.wire.route import RouteState
@@ -42,6 +41,7 @@ from http2_frames import (
     frame,
 )
 from live import Platform, User, answering
+from waiting import until
 
 WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
 HIS_ADDRESS = "127.0.0.2"  # 127.0.0.1 is never limited
@@ -104,7 +104,7 @@ def all_open(*connections: socket.socket) -> Iterator[None]:
 def test_b15_requests_beyond_a_website_s_limit_are_refused_and_never_sent(edge: RunningEdge) -> None:
     site = Site(edge, "many", max_requests=6)
     with all_open(*(site.open() for _ in range(6))):
-        wait_until(lambda: site.in_flight() == (6, 0), what="six in flight, over all workers")
+        until(lambda: site.in_flight() == (6, 0), what="six in flight, over all workers")
         refused = edge.get(site.domain)
         assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_requests")
         assert (refused.headers["retry-after"], refused.headers["cache-control"]) == ("5", "no-store")
@@ -112,7 +112,7 @@ def test_b15_requests_beyond_a_website_s_limit_are_refused_and_never_sent(edge: 
         assert len(site.upstream.requests) == 6
         with site.open(*WEBSOCKET) as websocket:
             assert read_until(websocket, b"open").startswith(b"HTTP/1.1 101 ")
-    wait_until(lambda: site.in_flight() == (0, 0), what="who leaves gives the place back")
+    until(lambda: site.in_flight() == (0, 0), what="who leaves gives the place back")
     site.let_answer()
     assert edge.get(site.domain).body == b"done"
 
@@ -120,9 +120,9 @@ def test_b15_requests_beyond_a_website_s_limit_are_refused_and_never_sent(edge: 
 def test_b15_control_with_a_higher_limit_they_are_sent(edge: RunningEdge) -> None:
     site = Site(edge, "higher", max_requests=7)
     with all_open(*(site.open() for _ in range(6))):
-        wait_until(lambda: site.in_flight() == (6, 0), what="six in flight")
+        until(lambda: site.in_flight() == (6, 0), what="six in flight")
         with in_background(lambda: edge.get(site.domain)) as response:
-            wait_until(lambda: len(site.upstream.requests) == 7, what="the seventh is sent")
+            until(lambda: len(site.upstream.requests) == 7, what="the seventh is sent")
             site.let_answer()
             assert response().body == b"done"
 
@@ -130,14 +130,14 @@ def test_b15_control_with_a_higher_limit_they_are_sent(edge: RunningEdge) -> Non
 def test_b15_websockets_have_a_limit_of_their_own(edge: RunningEdge) -> None:
     site = Site(edge, "sockets", max_websockets=3)
     with all_open(*(site.open(*WEBSOCKET) for _ in range(3))):
-        wait_until(lambda: site.in_flight() == (0, 3), what="three WebSockets")
+        until(lambda: site.in_flight() == (0, 3), what="three WebSockets")
         with site.open(*WEBSOCKET, "Connection: close") as fourth:
             refused = parse_response(read_until(fourth, b"</html>"))
         assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_websockets")
         site.let_answer()
         assert edge.get(site.domain).body == b"done"
     assert site.refused() == {"too_many_websockets": 1}
-    wait_until(lambda: site.in_flight() == (0, 0), what="the closed ones are uncounted")
+    until(lambda: site.in_flight() == (0, 0), what="the closed ones are uncounted")
 
 
 def test_b15_event_streams_count_with_the_websockets_while_there_is_room(edge: RunningEdge) -> None:
@@ -150,17 +150,17 @@ def test_b15_event_streams_count_with_the_websockets_while_there_is_room(edge: R
         with site.open(path="/stream") as third:
             read_until(third, b"open")
             assert site.in_flight() == (1, 2)
-    wait_until(lambda: site.in_flight() == (0, 0), what="all are uncounted")
+    until(lambda: site.in_flight() == (0, 0), what="all are uncounted")
 
 
 def test_b15_a_killed_worker_takes_its_places_along(edge: RunningEdge) -> None:
     site = Site(edge, "killed", max_requests=6)
     for _ in range(2):
         with all_open(*(site.open() for _ in range(6))):
-            wait_until(lambda: site.in_flight() == (6, 0), what="six in flight")
+            until(lambda: site.in_flight() == (6, 0), what="six in flight")
             for worker in edge.worker_pids():
                 os.kill(worker, signal.SIGKILL)
-            wait_until(lambda: site.in_flight() == (0, 0), what="the dead count for nothing")
+            until(lambda: site.in_flight() == (0, 0), what="the dead count for nothing")
     site.let_answer()
     assert edge.get(site.domain).body == b"done"
 
@@ -171,7 +171,7 @@ def test_b15_a_held_request_has_no_place_until_it_is_released(edge: RunningEdge)
     upstream = edge.upstream("run-asleep", replying(answer("up")))
     with contextlib.ExitStack() as stack:
         responses = [stack.enter_context(in_background(lambda: edge.get(domain))) for _ in range(2)]
-        wait_until(lambda: edge.status(domain).held == 2, what="two held")
+        until(lambda: edge.status(domain).held == 2, what="two held")
         assert edge.status(domain).requests == 0
         refused = edge.get(domain)
         assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_held")
@@ -182,16 +182,16 @@ def test_b15_a_held_request_has_no_place_until_it_is_released(edge: RunningEdge)
 def test_b15_a_visitor_s_address_has_a_limit(edge: RunningEdge) -> None:
     site = Site(edge, "address")
     with all_open(*(site.open(source=HIS_ADDRESS) for _ in range(8))):
-        wait_until(lambda: site.in_flight() == (8, 0), what="eight in flight")
+        until(lambda: site.in_flight() == (8, 0), what="eight in flight")
         with site.open("Connection: close", source=HIS_ADDRESS) as ninth:
             refused = parse_response(read_to_end(ninth))
         assert (refused.status, refused.headers["hostel-error-code"]) == (429, "too_many_connections")
         assert refused.headers["cache-control"] == "no-store"
         assert len(site.upstream.requests) == 8
         with all_open(site.open(source="127.0.0.3"), site.open(source="127.0.0.1")):
-            wait_until(lambda: len(site.upstream.requests) == 10, what="other addresses are served")
+            until(lambda: len(site.upstream.requests) == 10, what="other addresses are served")
     assert site.refused() == {"too_many_connections": 1}
-    wait_until(lambda: site.in_flight() == (0, 0), what="all have left")
+    until(lambda: site.in_flight() == (0, 0), what="all have left")
 
 
 def test_b15_control_without_the_limit_an_address_may_have_more() -> None:
@@ -199,7 +199,7 @@ def test_b15_control_without_the_limit_an_address_may_have_more() -> None:
     with RunningEdge(settings=settings) as edge:
         site = Site(edge, "address")
         with all_open(*(site.open(source=HIS_ADDRESS) for _ in range(9))):
-            wait_until(lambda: site.in_flight() == (9, 0), what="nine in flight")
+            until(lambda: site.in_flight() == (9, 0), what="nine in flight")
 
 
 NETWORKS = ("fd70:6f63:6b65:7401", "fd70:6f63:6b65:7402")
@@ -232,11 +232,11 @@ def test_b15_of_ipv6_a_network_of_64_bits_counts_as_one_visitor(ipv6_addresses: 
             return connection
 
         with all_open(open_from(ipv6_addresses[0]), open_from(ipv6_addresses[1])):
-            wait_until(lambda: site.in_flight() == (2, 0), what="two in flight")
+            until(lambda: site.in_flight() == (2, 0), what="two in flight")
             with open_from(ipv6_addresses[1]) as third:
                 assert parse_response(read_to_end(third)).status == 429
             with open_from(ipv6_addresses[2]):
-                wait_until(lambda: site.in_flight() == (3, 0), what="the other network is served")
+                until(lambda: site.in_flight() == (3, 0), what="the other network is served")
                 assert len(site.upstream.requests) == 3
 
 
@@ -358,7 +358,7 @@ def test_b14_uploads_of_one_website_have_a_budget_on_disk() -> None:
             edge.running(f"{name}.{DOMAIN}", upstream)
         domain, length = f"up.{DOMAIN}", 100 * 1024
         with all_open(*(begin_upload(edge, domain, length) for _ in range(3))):
-            wait_until(lambda: uploads(edge) == 3, what="three bodies lie on disk")
+            until(lambda: uploads(edge) == 3, what="three bodies lie on disk")
             with begin_upload(edge, domain, length) as fourth:
                 refused = parse_response(read_until(fourth, b"</html>"))
             assert (refused.status, refused.headers["hostel-error-code"]) == (503, "too_many_uploads")
@@ -366,7 +366,7 @@ def test_b14_uploads_of_one_website_have_a_budget_on_disk() -> None:
             assert parse_response(chunked).headers["hostel-error-code"] == "too_many_uploads"
             assert edge.send("POST", domain, "/", body=b"small").body == b"5"
             assert edge.send("POST", f"other.{DOMAIN}", "/", body=b"x" * length).body == b"102400"
-        wait_until(lambda: uploads(edge) == 0, what="nothing is left on disk")
+        until(lambda: uploads(edge) == 0, what="nothing is left on disk")
         assert edge.send("POST", domain, "/", body=b"x" * length).body == b"102400"
 
 
@@ -391,7 +391,7 @@ def read_nothing(edge: RunningEdge) -> int:
         connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
         read_until(connection, b"yyyy")
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: proxied_bytes(edge) > 1_000_000, what="a temporary file", deadline_s=0.7)
+            until(lambda: proxied_bytes(edge) > 1_000_000, what="a temporary file", deadline_s=0.7)
         return proxied_bytes(edge)
 
 
@@ -454,7 +454,7 @@ def test_b12_bodies_that_are_given_up_leave_nothing_behind(edge: RunningEdge) ->
         with edge.connect(tls=domain, alpn="h2") as connection:
             request = frame(SETTINGS, 0, 0, b"") + frame(HEADERS, END_HEADERS, 1, encode(headers))
             connection.sendall(PREFACE + request + frame(DATA, 0, 1, b"x" * 1000))
-    wait_until(lambda: uploads(edge) == 0, what="nothing is left on disk")
+    until(lambda: uploads(edge) == 0, what="nothing is left on disk")
     assert edge.status(domain).requests == 0
     with edge.connect(tls=domain, alpn="h2") as connection:
         assert exchange(connection, headers, b"hello") == "200"
@@ -471,7 +471,7 @@ def test_b9_streams_that_are_reset_at_once_take_no_place(edge: RunningEdge) -> N
             for stream in range(1, 6001, 2):
                 reset = frame(RST_STREAM, 0, stream, (8).to_bytes(4, "big"))
                 connection.sendall(frame(HEADERS, END_HEADERS | END_STREAM, stream, headers) + reset)
-    wait_until(lambda: site.in_flight() == (0, 0), what="none has a place")
+    until(lambda: site.in_flight() == (0, 0), what="none has a place")
     site.let_answer()
     assert edge.get(site.domain).body == b"done"
 
@@ -503,7 +503,7 @@ def test_b15_the_plan_and_a_user_s_own_limits_reach_the_edge(platform: Platform,
     run = platform.get("bob").json()["run"]
     platform.hostel("user", "limits", "bob", "site_requests=7", "site_held=8", "site_websockets=9")
     try:
-        wait_until(lambda: limits() == (7, 8, 9), what="the new limits hold")
+        until(lambda: limits() == (7, 8, 9), what="the new limits hold")
         assert platform.get("bob").json()["run"] == run, "and needed no new run"
     finally:
         platform.hostel("user", "limits", "bob", *(f"site_{key}=default" for key in ("requests", "held", "websockets")))

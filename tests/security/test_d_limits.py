@@ -17,8 +17,9 @@ import pytest
 from hostel.agent import cgroup
 from hostel.wire.process import PLATFORM_OOM_SCORE
 from live import Platform, User, answering
-from machine_state import processes_of, read_counter, tenant_cgroup, wait_until
+from machine_state import processes_of, read_counter, tenant_cgroup
 from sandboxed import prepared, python, run
+from waiting import until
 
 SMALL = ("memory_mb=128", "site_memory_mb=96", "site_pids=40", "pids=90", "cpu=0.5")
 FORKS = """
@@ -119,12 +120,12 @@ def test_d3_fork_bombs_in_three_sites_at_once_stay_within_their_user_and_die(
     for label in labels:
         assert platform.create(trudy, label, bomb).status_code == 201
     path = tenant_cgroup(platform, "trudy")
-    wait_until(lambda: sum(cgroup.fork_refusals(f"{path}/{run}") for run in cgroup.children(path)), what="a refusal")
+    until(lambda: sum(cgroup.fork_refusals(f"{path}/{run}") for run in cgroup.children(path)), what="a refusal")
     assert int(read_counter(path, "pids", "pids.current", "pids.current")) <= 90
     assert_serves(platform, neighbour)
     for label in labels:
         platform.delete(trudy, label)
-    wait_until(lambda: not processes_of(platform, "trudy"), what="all bombs are gone", deadline_s=15)
+    until(lambda: not processes_of(platform, "trudy"), what="all bombs are gone", deadline_s=15)
 
 
 def test_d3_a_command_that_ends_for_want_of_processes_says_so(platform: Platform, trudy: User, bob: User) -> None:
@@ -158,7 +159,7 @@ def test_d4_a_command_that_needs_too_much_memory_is_ended_and_says_so(
 def test_d4_a_child_that_needs_too_much_memory_is_told_in_the_error_log(platform: Platform, trudy: User) -> None:
     """On version 2 of cgroups the whole website ends with it (memory.oom.group) and is started again."""
     platform.create(trudy, "trudy", f'(sleep 0.3; python3 -c "{EAT}"; echo survived >&2) & exec python3 answer.py')
-    wait_until(lambda: "out of memory" in error_log(platform, trudy, "trudy"), what="the log says it", deadline_s=15)
+    until(lambda: "out of memory" in error_log(platform, trudy, "trudy"), what="the log says it", deadline_s=15)
     assert platform.get("trudy").status_code == 200
     platform.delete(trudy, "trudy")
 

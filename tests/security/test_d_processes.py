@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,15 +17,9 @@ from hostel.wire.process import ProcessIdentity
 from live import ANSWER, Platform, User, answering, send_signal
 from sandboxed import bash, in_namespaces_without, prepared, python
 from servers import put
+from waiting import until
 
 DEADLINE_S = 15.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def group_of(platform: Platform, user: User) -> str:
@@ -58,8 +52,8 @@ def test_d1_a_daemon_ends_with_pid_1(platform: Platform, alice: User) -> None:
             with subprocess.Popen(detached, stdin=subprocess.PIPE) as process:
                 process.wait(DEADLINE_S)
                 first = ProcessIdentity.of(int(pid_file.read_text()))
-                wait_until(lambda: bool(sleepers(platform, alice)))
-            wait_until(lambda first=first: not first.is_alive())
+                until(lambda: bool(sleepers(platform, alice)))
+            until(lambda first=first: not first.is_alive())
             assert bool(sleepers(platform, alice)) is lives
         assert sleepers(platform, alice) == []
 
@@ -82,7 +76,7 @@ def test_d1_nothing_of_a_deleted_website_lives(platform: Platform, alice: User) 
     path = serving_group(platform, alice, "alice")
     assert len(cgroup.processes(path)) >= 2
     platform.delete(alice, "alice")
-    wait_until(lambda: not (cgroup.ROOT / "pids" / path.strip("/")).exists() and not cgroup.processes(path))
+    until(lambda: not (cgroup.ROOT / "pids" / path.strip("/")).exists() and not cgroup.processes(path))
     assert sleepers(platform, alice) == []
 
 
@@ -191,11 +185,9 @@ def test_d7_what_ignores_term_is_killed_after_its_grace_and_the_log_says_so(plat
         path = serving_group(platform, alice, "alice")
         began = time.monotonic()
         platform.delete(alice, "alice")
-        wait_until(
-            lambda path=path: not (cgroup.ROOT / "pids" / path.strip("/")).exists() and not cgroup.processes(path)
-        )
+        until(lambda path=path: not (cgroup.ROOT / "pids" / path.strip("/")).exists() and not cgroup.processes(path))
         assert (time.monotonic() - began > 1) or not is_killed
-        wait_until(lambda said=before + is_killed: error_log(platform, alice, "alice").count(KILLED) == said)
+        until(lambda said=before + is_killed: error_log(platform, alice, "alice").count(KILLED) == said)
 
 
 # Accepts one connection, which is when a website counts as running, and ends; the first time after a second.
@@ -219,7 +211,7 @@ def test_d9_a_crash_loop_slows_down(platform: Platform, alice: User) -> None:
         agent = platform.part_pid("agent")
         before = cpu_s(agent)
         began = time.monotonic()
-        wait_until(lambda: report(platform)["restarts"] >= 3)
+        until(lambda: report(platform)["restarts"] >= 3)
         assert (cpu_s(agent) - before) / (time.monotonic() - began) < 0.5
         assert len(platform.shell("alice", "cat starts").split()) <= 6
     finally:
@@ -312,8 +304,8 @@ def test_i3_a_pid_that_is_another_process_now_is_left_alone(platform: Platform, 
         file.write_text(json.dumps({**record, "process": forged}))
         agent = platform.part_pid("agent")
         send_signal(agent, signal.SIGKILL)
-        wait_until(lambda: platform.part_pid("agent") not in (0, agent))
-        wait_until(lambda: platform.hostel("website", "list", check=False).returncode == 0)
+        until(lambda: platform.part_pid("agent") not in (0, agent))
+        until(lambda: platform.hostel("website", "list", check=False).returncode == 0)
         assert platform.get("alice").status_code == 200
         assert stranger.poll() is None
     finally:
@@ -340,7 +332,7 @@ def frozen(path: str) -> Iterator[None]:
     finally:
         file.write_text("0" if unified else "THAWED")
         move([int(pid) for pid in (below / "cgroup.procs").read_text().split()], own)
-        wait_until(lambda: not (below / "cgroup.procs").read_text())
+        until(lambda: not (below / "cgroup.procs").read_text())
         below.rmdir()
 
 
@@ -370,6 +362,6 @@ def test_i13_a_run_that_cannot_die_holds_up_neither_its_website_nor_others(
             assert cgroup.processes(stuck) != []
             platform.delete(alice, "alice")
             assert platform.get("alice").status_code == 404
-        wait_until(lambda: not cgroup.processes(stuck))
+        until(lambda: not cgroup.processes(stuck))
     finally:
         platform.delete(bob, "bob")

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, WeakenedEdge, answer, replying, wait_until
+from edge_fixtures import DOMAIN, RunningEdge, WeakenedEdge, answer, replying
 
 from hostel.supervisor.own_log import OwnLog, rotate
 from hostel.wire.process import ProcessIdentity
 from hostel.wire.route import RouteState
 from live import Platform, User, answering
+from waiting import until
 
 ALICE = f"alice.{DOMAIN}"
 
@@ -33,7 +34,7 @@ def test_f1_f2_a_tenant_changes_nothing_in_the_log_directory(platform: Platform,
     assert platform.get("bob").status_code == 200
     logs = platform.paths.site_logs / "bob"
     access = f"bob.{platform.domain}.access.log"
-    wait_until((logs / access).exists, what="the access log")
+    until((logs / access).exists, what="the access log")
     before = {entry.name: entry.lstat().st_ino for entry in logs.iterdir()}
     script = MISCHIEF.format(f"/var/log/x.{platform.domain}.access.log", f"/var/log/{access}")
     platform.shell("bob", f"{script} 2>/dev/null; true")
@@ -57,7 +58,7 @@ def doctor_of_logs(platform: Platform) -> str:
 @pytest.mark.parametrize("kind", ["fifo", "link"])
 def test_f2_what_is_no_file_among_the_logs_is_named_by_doctor(platform: Platform, bob: User, kind: str) -> None:
     directory = platform.paths.site_logs / "bob"
-    wait_until(directory.is_dir, what="the log directory")
+    until(directory.is_dir, what="the log directory")
     odd = directory / f"odd.{platform.domain}.access.log"
     if kind == "fifo":
         os.mkfifo(odd)
@@ -158,15 +159,15 @@ def test_f3_the_error_log_is_rotated_and_no_line_of_any_log_is_lost(edge: Runnin
         for number in range(10):
             torn.with_name(f"torn-{number}.{DOMAIN}.json").write_text("{")
             assert edge.get(f"torn-{number}.{DOMAIN}").status == 502
-            wait_until(lambda number=number: f"torn-{number}." in edge.errors(), what="a line")  # type: ignore[misc]
+            until(lambda number=number: f"torn-{number}." in edge.errors(), what="a line")  # type: ignore[misc]
             assert rotate(log, identity(edge))
             assert f"torn-{number}." in Path(f"{path}.1").read_text()
-            wait_until(lambda: is_open_anew(edge, path), what="each of nginx's processes opens it anew")
+            until(lambda: is_open_anew(edge, path), what="each of nginx's processes opens it anew")
     finally:
         over.set()
         visitor.join(10)
     assert asked[0] > 50
-    wait_until(lambda: len(edge.log_lines(ALICE)) - before == asked[0], what="a line for each request")
+    until(lambda: len(edge.log_lines(ALICE)) - before == asked[0], what="a line for each request")
     assert path.stat().st_size < 1000
     assert stat.S_ISREG(path.lstat().st_mode)
 
@@ -203,8 +204,8 @@ def test_f3_the_supervisor_rotates_what_has_grown(platform: Platform) -> None:
     path = platform.paths.log / "edge.error.log"
     with path.open("a") as file:
         file.write("a line of the test\n" * 600_000)
-    wait_until(lambda: not path.exists() or path.stat().st_size < 1000, what="it is rotated", deadline_s=25)
-    wait_until(path.exists, what="nginx opens it anew")
+    until(lambda: not path.exists() or path.stat().st_size < 1000, what="it is rotated", deadline_s=25)
+    until(path.exists, what="nginx opens it anew")
     copy = Path(f"{path}.1")
     assert copy.stat().st_size > 10_000_000
     copy.unlink()

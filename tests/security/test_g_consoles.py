@@ -8,8 +8,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from console_tabs import Tab, form_secret, logged_in, tab_on
-from consoles import Console, consoles_of, open_shell, until
+from consoles import Console, consoles_of, open_shell
 from live import Platform, User
+from waiting import until
 
 # In the place of the keeper's socket: answers whoever asks with what it is told to, again and again.
 IMPOSTOR = """

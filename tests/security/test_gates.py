@@ -8,7 +8,6 @@ import json
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from hostel.wire.errors import GateClosed
 from hostel.wire.sysctls import PROC_SYS
 from live import Platform, User, answering, send_signal
 from sandboxed import bash
+from waiting import until
 
 DEADLINE_S = 20.0
 SYMLINKS = PROC_SYS / "fs/protected_symlinks"
@@ -169,7 +169,7 @@ def test_tenants_are_refused_while_a_gate_is_closed_and_taken_when_it_is_mended(
             assert apart.get("carol").status_code == 200, "what runs goes on"
             assert apart.is_up(), "the panel says why"
         assert bash(apart, carol, "echo works") == "works\n"
-        wait_until(lambda: apart.get("second-carol").status_code == 200)
+        until(lambda: apart.get("second-carol").status_code == 200)
     finally:
         apart.delete(carol, "second-carol")
 
@@ -183,8 +183,8 @@ def test_a_restarted_agent_adopts_what_runs_also_behind_a_closed_gate(apart: Apa
     with a_setting_is_lax(apart):
         agent = apart.part_pid("agent")
         send_signal(agent, signal.SIGKILL)
-        wait_until(lambda: apart.part_pid("agent") not in (0, agent))
-        wait_until(lambda: apart.hostel("website", "list", check=False).returncode == 0)
+        until(lambda: apart.part_pid("agent") not in (0, agent))
+        until(lambda: apart.hostel("website", "list", check=False).returncode == 0)
         assert not claim.exists()
         assert "gate: kernel settings" in closed_gates(apart)
         assert apart.get("carol").json()["run"] == before
@@ -239,10 +239,3 @@ def closed_gates(platform: Platform) -> dict[str, str]:
     assert len(gates) == 4
     assert all(check.hint for check in gates if not check.ok)
     return {check.name: check.message for check in gates if not check.ok}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

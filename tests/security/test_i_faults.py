@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying, wait_until
+from edge_fixtures import DOMAIN, RunningEdge, answer, in_background, replying
 
 import hostel
 from hostel.wire.route import RouteState
 from live import Platform, User, answering, send_signal
 from stepped_clock import SteppedClock
+from waiting import until
 
 DAY_S = 86_400
 
@@ -82,8 +83,8 @@ def test_i7_an_agent_that_starts_after_a_step_adopts_what_runs(
         clock.step(step)
         before = spare.part_pid("agent")
         send_signal(before, 9)
-        wait_until(lambda before=before: spare.part_pid("agent") not in (0, before), what="another agent")
-        wait_until(lambda: knows(spare, ticking), what="it answers")
+        until(lambda before=before: spare.part_pid("agent") not in (0, before), what="another agent")
+        until(lambda: knows(spare, ticking), what="it answers")
         assert run_of(spare, ticking) == run
         assert spare.get(ticking).status_code == 200
 
@@ -114,7 +115,7 @@ class SteppedEdge(RunningEdge):
         with (self.root / "stderr").open("ab") as stderr:
             conf = str(self.paths.edge / "nginx.conf")
             self.process = subprocess.Popen(["nginx", "-c", conf], stderr=stderr, env=environment)
-        wait_until(self._is_up, what="nginx answers on its control socket")
+        until(self._is_up, what="nginx answers on its control socket")
 
 
 @pytest.fixture
@@ -133,8 +134,8 @@ def held_through(edge: SteppedEdge, clock: SteppedClock, step: int) -> tuple[int
     edge.publish(domain, RouteState.HELD, hold_s=0.8)
     began = time.monotonic()
     with in_background(lambda: edge.get(domain)) as result:
-        wait_until(lambda: edge.status(domain).held == 1, what="it is held")
-        wait_until(lambda: agent.requests, what="the agent is asked")
+        until(lambda: edge.status(domain).held == 1, what="it is held")
+        until(lambda: agent.requests, what="the agent is asked")
         clock.step(step)
         status = result().status
     took_s = time.monotonic() - began

@@ -4,8 +4,8 @@ Where the file system has no quotas a home is measured and its owner gets no mor
 """
 
 from live import Platform, answering
-from machine_state import wait_until
 from sandboxed import run
+from waiting import until
 
 
 def disk_mb(platform: Platform, name: str) -> int | None:
@@ -22,7 +22,7 @@ def test_k1_who_fills_the_disk_gets_no_more_of_it_from_the_platform(platform: Pl
         stdin=(answer_py()),
     )  # fmt: skip
     assert platform.create(walter, "walter", answering("serves")).status_code == 201
-    wait_until(lambda: disk_mb(platform, "walter") == 12, what="the home is measured")
+    until(lambda: disk_mb(platform, "walter") == 12, what="the home is measured")
     platform.hostel("user", "limits", "walter", "disk_mb=5")
     refused = platform.create(walter, "two-walter", answering())
     assert (refused.status_code, refused.json()["code"]) == (403, "limit_disk")

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from live import Platform, User, answering, send_signal
 from sandboxed import bash, prepared
 from servers import put
+from waiting import until
 
 DEADLINE_S = 20.0
 
@@ -39,13 +39,6 @@ json.dump(found, open("found.json", "w"))
 """
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def log_of(platform: Platform, user: User, kind: str) -> Path:
     return platform.paths.site_logs / user.name / f"{user.name}.{platform.domain}.{kind}.log"
 
@@ -56,7 +49,7 @@ def test_k2_a_log_cannot_be_grown_cut_or_forged_by_its_descriptor(platform: Plat
     platform.create(alice, "alice", "python3 attack.py; exec python3 answer.py")
     found = json.loads(platform.shell("alice", "cat found.json; rm found.json"))
     log = log_of(platform, alice, "server")
-    wait_until(lambda: "listening" in log.read_text())
+    until(lambda: "listening" in log.read_text())
     platform.delete(alice, "alice")
     assert {deed: what for deed, what in found.items() if what == "done"} == {}
     assert log.stat().st_size < 2_000
@@ -68,7 +61,7 @@ def test_k2_a_log_cannot_be_grown_cut_or_forged_by_its_descriptor(platform: Plat
         at = argv.index("run") + 1
         detached = [*argv[:at], "--detach", *argv[at:]]  # else runc puts a pipe between
         subprocess.run(detached, stdin=subprocess.DEVNULL, stdout=out, check=True)
-        wait_until(lambda: result.exists() and result.read_text().endswith("}"))
+        until(lambda: result.exists() and result.read_text().endswith("}"))
     assert set(json.loads(result.read_text()).values()) == {"done"}
     assert file.read_bytes().startswith(b"FORGED")
     result.unlink()
@@ -79,7 +72,7 @@ def test_k3_a_tenant_reads_its_logs_and_changes_nothing(platform: Platform, alic
     """Twice: the mount is read-only, and the files are root's. The control is the first layer off."""
     platform.create(alice, "alice", f"echo a line that stays; exec {answering()}")
     log = log_of(platform, alice, "server")
-    wait_until(lambda: log.exists() and "a line that stays" in log.read_text())
+    until(lambda: log.exists() and "a line that stays" in log.read_text())
     name = f"/var/log/{log.name}"
     attacks = f": > {name}; rm {name}; ln -s /etc/passwd /var/log/x; mkfifo /var/log/y; chmod 666 {name}"
 
@@ -141,7 +134,7 @@ def test_k5_a_stopped_logger_costs_no_line_and_holds_up_no_website_for_a_mebibyt
         send_signal(logger, signal.SIGCONT)
     waiting.join(DEADLINE_S)
     assert [answer.text for answer in answers] == ["ok"]
-    wait_until(lambda: log.read_text().count("\n") == before + 11_000)
+    until(lambda: log.read_text().count("\n") == before + 11_000)
     assert "dropped" not in log.read_text()
 
 
@@ -155,9 +148,9 @@ def test_k4_a_flood_costs_the_disk_what_it_may_and_the_log_says_how_much_is_miss
     began = time.monotonic()
     assert platform.get("alice", "/300000").text == "ok"  # 30 MB
     platform.create(bob, "bob", "bash count.sh")
-    wait_until(lambda: "lines dropped" in log.read_text()[-200:])
+    until(lambda: "lines dropped" in log.read_text()[-200:])
     took_s = time.monotonic() - began
     kept = sum(file.stat().st_size for file in log.parent.glob(f"{log.name}*") if not file.name.endswith(".gz"))
     assert kept < (8 + took_s + 2) * (1 << 20)
-    wait_until(lambda: other.read_text().count("quiet ") == 2_000)
+    until(lambda: other.read_text().count("quiet ") == 2_000)
     platform.delete(bob, "bob")

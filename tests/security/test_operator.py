@@ -14,7 +14,8 @@ from hostel.cli.agent import Agent
 from hostel.wire.errors import AccountSuspended, TooManyConsoles
 from hostel.wire.website import ExecRequest, State
 from live import HOSTEL, Platform, User, answering, send_signal
-from machine_state import processes_of, wait_until
+from machine_state import processes_of
+from waiting import until
 
 PROMISED_S = 2.0
 SLOW_START = "sleep 8; exec python3 answer.py late"
@@ -61,8 +62,8 @@ def state_of(platform: Platform, label: str) -> State:
 def restart_agent(platform: Platform) -> None:
     pid = platform.part_pid("agent")
     send_signal(pid, signal.SIGKILL)
-    wait_until(lambda: platform.part_pid("agent") not in (0, pid), what="another agent")
-    wait_until(lambda: accepts(str(platform.paths.agent_for_root / "agent.sock")), what="the agent answers")
+    until(lambda: platform.part_pid("agent") not in (0, pid), what="another agent")
+    until(lambda: accepts(str(platform.paths.agent_for_root / "agent.sock")), what="the agent answers")
 
 
 def accepts(path: str) -> bool:
@@ -78,11 +79,11 @@ def test_suspending_stops_everything_of_a_user_within_two_seconds_and_resuming_b
     creating = threading.Thread(target=platform.create, args=(mallory, "held-mallory", SLOW_START))
     creating.start()
     route = platform.paths.routes / f"held-mallory.{platform.domain}.json"
-    wait_until(route.exists, what="the website is known")
+    until(route.exists, what="the website is known")
     visitor = threading.Thread(target=lambda: held.append(platform.get("held-mallory")))
     visitor.start()
-    wait_until(lambda: platform.edge_status("held-mallory")["held"] > 0, what="a request is held")
-    wait_until(lambda: len(processes_of(platform, "mallory")) >= 4, what="the slow one starts")
+    until(lambda: platform.edge_status("held-mallory")["held"] > 0, what="a request is held")
+    until(lambda: len(processes_of(platform, "mallory")) >= 4, what="the slow one starts")
 
     suspending = subprocess.Popen(
         [str(HOSTEL), "user", "suspend", "mallory", "--reason", "a secret of the operator's"],
@@ -90,9 +91,8 @@ def test_suspending_stops_everything_of_a_user_within_two_seconds_and_resuming_b
     )  # fmt: skip
     # The command itself takes a second to reach the panel; what was promised begins with the panel's word.
     record = platform.paths.tenants / "mallory.json"
-    wait_until(lambda: json.loads(record.read_text())["suspended"], what="the agent knows it")
-    took_s = wait_until(lambda: not processes_of(platform, "mallory"), what="nothing of the user runs")
-    assert took_s < PROMISED_S
+    until(lambda: json.loads(record.read_text())["suspended"], what="the agent knows it")
+    until(lambda: not processes_of(platform, "mallory"), what="nothing of the user runs", deadline_s=PROMISED_S)
     answer = platform.get(site)
     assert (answer.status_code, "This account is suspended" in answer.text) == (503, True)
     assert "secret" not in answer.text
@@ -130,11 +130,11 @@ def test_a_suspension_that_an_agent_did_not_live_to_carry_out_is_carried_out_by_
     suspending = subprocess.Popen(
         [str(HOSTEL), "user", "suspend", "mallory"], env=environment(platform), stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: json.loads(record.read_text())["suspended"], what="the agent knows it")
+    until(lambda: json.loads(record.read_text())["suspended"], what="the agent knows it")
     send_signal(pid, signal.SIGKILL)
     assert processes_of(platform, "mallory")
-    wait_until(lambda: platform.get(site).status_code == 503, what="the next agent shows it")
-    wait_until(lambda: not processes_of(platform, "mallory"), what="nothing of the user runs")
+    until(lambda: platform.get(site).status_code == 503, what="the next agent shows it")
+    until(lambda: not processes_of(platform, "mallory"), what="nothing of the user runs")
     assert console.wait(5) != 0
     suspending.wait(30)
 

@@ -3,11 +3,14 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from hostel.wire.process import ProcessIdentity
+from waiting import until
 
 
 @pytest.fixture
@@ -28,6 +31,24 @@ def test_a_process_is_alive_until_it_ends_also_as_a_zombie(sleeper: subprocess.P
     assert not identity.is_alive()
     with pytest.raises(ProcessLookupError):
         ProcessIdentity.of(sleeper.pid)
+
+
+LEAVES_A_THREAD = """
+import ctypes, platform, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall({"x86_64": 60, "aarch64": 93}[platform.machine()], 0)  # exit(2), of this thread alone
+"""
+
+
+def test_a_process_whose_first_thread_has_ended_is_alive_with_the_others():
+    """It has its files open still: connections to its sockets are accepted."""
+    with subprocess.Popen([sys.executable, "-c", LEAVES_A_THREAD]) as process:
+        identity = ProcessIdentity.of(process.pid)
+        until(lambda: " Z " in Path(f"/proc/{process.pid}/stat").read_text())
+        assert identity.is_alive()
+        process.kill()
+        process.wait()
+        assert not identity.is_alive()
 
 
 @pytest.mark.parametrize("change", [{"start_ticks": 1}, {"boot_id": "0e5b9f4e-of-an-earlier-boot"}])

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import select
 import signal
 import struct
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ PLATFORM_OOM_SCORE = -900
 _OWN_OOM_SCORE = Path("/proc/self/oom_score_adj")
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # sched_setattr(2)
 _SHORT_SLICE_NS = 100_000  # the least that the kernel takes
-_DEAD_STATES = frozenset("ZXx")  # proc_pid_stat(5): zombie, dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +28,20 @@ class ProcessIdentity:
     @classmethod
     def of(cls, pid: int) -> Self:
         """The process that has `pid` now, a zombie among them. Raises ProcessLookupError where there is none."""
-        _, start_ticks = _read_stat(pid)
-        return cls(pid=pid, start_ticks=start_ticks, boot_id=read_boot_id())
+        return cls(pid=pid, start_ticks=_read_start_ticks(pid), boot_id=read_boot_id())
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs. A zombie has ended."""
-        return self._find_state() not in {None, *_DEAD_STATES}
+        """Whether any thread of this very process still runs. A zombie has ended, unless it waits for its threads."""
+        try:
+            pidfd = self.open_pidfd()
+        except ProcessLookupError:
+            return False
+        try:
+            ended = select.poll()
+            ended.register(pidfd, select.POLLIN)  # pidfd_open(2): readable once the last thread has ended
+            return not ended.poll(0)
+        finally:
+            os.close(pidfd)
 
     def open_pidfd(self) -> int:
         """A descriptor that becomes readable when the process ends; the caller closes it.
@@ -41,7 +49,7 @@ class ProcessIdentity:
         Raises ProcessLookupError if the process has ended and been reaped.
         """
         pidfd = os.pidfd_open(self.pid)
-        if self._find_state() is not None:  # asked after the open: from here on the pid cannot be reused
+        if self._has_its_pid():  # asked after the open: from here on the pid cannot be reused
             return pidfd
         os.close(pidfd)
         raise ProcessLookupError(f"process {self.pid} is another one now")
@@ -55,12 +63,11 @@ class ProcessIdentity:
             finally:
                 os.close(pidfd)
 
-    def _find_state(self) -> str | None:
+    def _has_its_pid(self) -> bool:
         try:
-            state, start_ticks = _read_stat(self.pid)
+            return _read_start_ticks(self.pid) == self.start_ticks and self.boot_id == read_boot_id()
         except ProcessLookupError:
-            return None
-        return state if start_ticks == self.start_ticks and self.boot_id == read_boot_id() else None
+            return False
 
 
 def protect_from_out_of_memory() -> None:
@@ -91,12 +98,10 @@ def read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def _read_stat(pid: int) -> tuple[str, int]:
-    """State and start time of the process that has `pid` now."""
+def _read_start_ticks(pid: int) -> int:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):  # the second when it ends between open and read
         raise ProcessLookupError(f"there is no process {pid}") from None
     # The name in field 2 may hold spaces and parentheses; what follows its last ")" cannot.
-    fields = stat[stat.rindex(b")") + 2 :].split()
-    return fields[0].decode("ascii"), int(fields[19])
+    return int(stat[stat.rindex(b")") + 2 :].split()[19])

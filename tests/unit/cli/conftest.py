@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hostel.wire.paths import Paths
+from waiting import until
 
 DEADLINE_S = 20.0
 
@@ -64,7 +64,7 @@ class AgentStandIn:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
-        wait_until(lambda: self._server.started, "the agent's stand-in listens")
+        until(lambda: self._server.started, "the agent's stand-in listens")
 
     def reset(self) -> None:
         self.calls: list[tuple[str, str, Any]] = []
@@ -96,13 +96,6 @@ class AgentStandIn:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join(DEADLINE_S)
-
-
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.005)
 
 
 @pytest.fixture
