@@ -12,7 +12,7 @@ import pytest
 from hostel.wire.config import render_config
 from hostel.wire.paths import Paths
 
-pytest_plugins = ["platform_fixtures", "certificate_fixtures"]
+pytest_plugins = ["platform_fixtures", "edge_fixtures", "certificate_fixtures"]
 
 # The same examples in each run: a change passes or fails by what it changes. Others: `--hypothesis-profile=default`.
 hypothesis.settings.register_profile("suite", derandomize=True)

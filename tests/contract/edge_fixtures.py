@@ -1,4 +1,4 @@
-"""A real edge in a temporary root, small real upstreams on unix sockets, and raw clients, for test_edge_*."""
+"""A real edge in a temporary root, small real upstreams on unix sockets, and raw clients, for tests of the edge."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,18 +29,12 @@ from hostel.wire.errors import EdgeUnreachable
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.website import RunId
+from live import free_port
 from waiting import until
 
 DOMAIN = "hostel.test"
 T = TypeVar("T")
 Handler = Callable[["Request", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def make_certificate(directory: Path, name: str, *host_names: str) -> None:
@@ -388,6 +383,28 @@ class WeakenedEdge(RunningEdge):
             assert old in text, f"{name} has no {old!r}"
             file.write_text(text.replace(old, new))
         return command
+
+
+HEARD = replying(answer("{}", status="202 Accepted"))  # what the agent says to a wake
+
+
+@pytest.fixture(scope="module")
+def edge() -> Iterator[RunningEdge]:
+    with RunningEdge() as edge:
+        yield edge
+
+
+@pytest.fixture
+def agent(edge: RunningEdge) -> Iterator[Upstream]:
+    """Hears wakes and does nothing; the test publishes."""
+    agent = edge.agent(HEARD)
+    yield agent
+    edge.loop.run(agent.stop())
+
+
+def wakes(agent: Upstream, domain: str) -> int:
+    """How many it has heard."""
+    return [request.line for request in agent.requests].count(f"POST /wake/{domain} HTTP/1.1")
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Further names of a website, forced HTTPS, HSTS, and the path of the certificate authority's questions."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,6 @@ from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, make_certificat
 from hostel.wire.route import RouteState
 
 SITE, ALIAS, REDIRECT = f"names.{DOMAIN}", "www.names.example", "names.example"
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 @pytest.fixture(scope="module")

@@ -66,12 +66,6 @@ class Home:
 
 
 @pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
-@pytest.fixture(scope="module")
 def home(edge: RunningEdge) -> Home:
     home = furnish(edge)
     bob = Home(edge, "bob", BOB_UID)

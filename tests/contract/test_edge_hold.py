@@ -8,12 +8,13 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 from edge_fixtures import (
     DOMAIN,
+    HEARD,
     Request,
     RunningEdge,
     Upstream,
@@ -23,6 +24,7 @@ from edge_fixtures import (
     read_to_end,
     replying,
     say_length,
+    wakes,
 )
 
 from hostel.edge.publish import Edge
@@ -30,29 +32,9 @@ from hostel.wire.route import RouteState
 from hostel.wire.website import RunId
 from waiting import until
 
-HEARD = replying(answer("{}", status="202 Accepted"))
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
-@pytest.fixture
-def agent(edge: RunningEdge) -> Iterator[Upstream]:
-    """Hears wakes and does nothing; the test publishes."""
-    agent = edge.agent(HEARD)
-    yield agent
-    edge.loop.run(agent.stop())
-
 
 def wait_held(edge: RunningEdge, domain: str, count: int = 1) -> None:
     until(lambda: edge.status(domain).held == count, what=f"{count} held")
-
-
-def wakes(agent: Upstream, domain: str) -> int:
-    return [request.line for request in agent.requests].count(f"POST /wake/{domain} HTTP/1.1")
 
 
 @pytest.mark.parametrize("tls", [None, f"asleep.{DOMAIN}"])

@@ -1,11 +1,11 @@
 """What the edge knows of who is used, and what known monitors get of websites that sleep."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from edge_fixtures import (
     DOMAIN,
+    HEARD,
     Request,
     RunningEdge,
     Upstream,
@@ -13,6 +13,7 @@ from edge_fixtures import (
     answer,
     in_background,
     replying,
+    wakes,
 )
 
 from hostel.edge.publish import Idleness
@@ -31,25 +32,8 @@ MONITORS = (
 BROWSER = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
-@pytest.fixture
-def agent(edge: RunningEdge) -> Iterator[Upstream]:
-    agent = edge.agent(replying(answer("{}", status="202 Accepted")))
-    yield agent
-    edge.loop.run(agent.stop())
-
-
 def idleness(edge: RunningEdge, domain: str) -> Idleness:
     return edge.call(lambda route_table: route_table.idleness([domain, f"other.{DOMAIN}"]))[domain]
-
-
-def wakes(agent: Upstream, domain: str) -> int:
-    return [request.line for request in agent.requests].count(f"POST /wake/{domain} HTTP/1.1")
 
 
 def test_a_request_is_in_flight_and_then_was_seen(edge: RunningEdge) -> None:
@@ -106,7 +90,7 @@ def test_who_comes_to_a_website_that_fell_asleep_again_wakes_it_at_once() -> Non
     """The agent is reminded after a while, an hour here; but what it heard was about the sleep before."""
     domain = f"drowsy.{DOMAIN}"
     with WeakenedEdge(("lua/hostel/wake.lua", "local AGAIN_S = 2 ", "local AGAIN_S = 3600 ")) as edge:
-        agent = edge.agent(replying(answer("{}", status="202 Accepted")))
+        agent = edge.agent(HEARD)
         upstream = edge.upstream("run-drowsy", replying(answer("up")))
         for number in range(1, 4):
             edge.publish(domain, RouteState.ASLEEP)

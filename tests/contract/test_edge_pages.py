@@ -1,7 +1,6 @@
 """Error pages: an id for what the website's owner can mend, remembered for the panel and for nobody else."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from edge_fixtures import DOMAIN, RunningEdge
@@ -10,12 +9,6 @@ from hostel.wire.report import Explained
 from hostel.wire.route import RouteState
 
 ID = re.compile("[0-9a-f]{16}")
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 def find(edge: RunningEdge, error_id: str) -> Explained | None:

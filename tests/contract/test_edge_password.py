@@ -27,12 +27,6 @@ def basic(text: str) -> str:
 RIGHT, WRONG = basic("guest:correct horse"), basic("guest:correct house")
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
 @pytest.fixture
 def site(edge: RunningEdge) -> Iterator[Upstream]:
     """A name of its own for each test: guesses are counted by name."""

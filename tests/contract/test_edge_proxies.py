@@ -11,13 +11,13 @@ from edge_fixtures import (
     RunningEdge,
     Upstream,
     answer,
-    free_port,
     parse_response,
     read_to_end,
     replying,
 )
 
 from hostel.wire.route import RouteState
+from live import free_port
 
 ALICE = f"alice.{DOMAIN}"
 DIRECT, PROXY, OTHER_PROXY, VISITOR = "127.0.0.1", "127.0.0.9", "127.9.0.1", "203.0.113.7"

@@ -31,12 +31,6 @@ PAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
 @pytest.fixture
 def alice(edge: RunningEdge) -> Iterator[Upstream]:
     upstream = edge.upstream("run-alice", replying(answer("alice")))

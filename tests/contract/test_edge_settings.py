@@ -26,12 +26,6 @@ ALICE = f"alice.{DOMAIN}"
 KIB = 1024
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
 @pytest.fixture
 def measuring(edge: RunningEdge) -> Iterator[Upstream]:
     upstream = edge.upstream("run-measuring", say_length)

@@ -7,7 +7,6 @@ import socket
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from edge_fixtures import DOMAIN, RunningEdge, Upstream, answer, read_until, replying
@@ -17,19 +16,6 @@ from waiting import until
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
-@pytest.fixture
-def agent(edge: RunningEdge) -> Iterator[Upstream]:
-    agent = edge.agent(replying(answer("{}", status="202 Accepted")))
-    yield agent
-    edge.loop.run(agent.stop())
 
 
 def serve(edge: RunningEdge, name: str, *, spread_from: float = 0.0, spread_s: float = 0.0) -> tuple[str, Upstream]:

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
 
 import pytest
 from edge_fixtures import (
@@ -23,12 +22,6 @@ from edge_fixtures import (
 from waiting import until
 
 WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 def serve(edge: RunningEdge, name: str, handler: Handler, **fields: int) -> str:

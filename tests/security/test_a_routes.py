@@ -35,12 +35,6 @@ ACCESS, HOLD, ROUTES = "lua/hostel/access.lua", "lua/hostel/hold.lua", "lua/host
 ANY_HOST = (ROUTES, r"local DOMAIN = [[\A", r"local DOMAIN = [[\A.*\z|")
 
 
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
-
-
 @pytest.fixture
 def alice(edge: RunningEdge) -> Iterator[Upstream]:
     upstream = serve_alice(edge)

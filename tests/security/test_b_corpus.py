@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ CORPUS = Path(__file__).with_name("corpus")
 HOST = f"odd.{DOMAIN}"
 SILENCE_S = 0.3  # nothing more comes: the edge waits for more of the request
 IS_WRITING = os.environ.get("HOSTEL_GOLDEN") == "write"
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 @pytest.fixture(scope="module")

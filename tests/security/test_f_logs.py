@@ -6,7 +6,6 @@ import signal
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,12 +71,6 @@ def test_f2_what_is_no_file_among_the_logs_is_named_by_doctor(platform: Platform
 
 
 # -- F3: the edge's own error log
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 LINES_OF_WORK = 2000
