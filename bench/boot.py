@@ -4,9 +4,7 @@
 nothing left to do: with no website, then with many. Then what the platform's processes use while nobody comes.
 """
 
-import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -15,22 +13,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
+from machine import cpu_s, pss_bytes
 from many_websites import LIMIT, add_sleeping_websites
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import live
-from live import Platform
+from live import Platform, running
 
 AIM_S = 3.0
 QUIET_S = 1.0  # the agent has done its work when it has used less than a tenth of a core for so long
 DEADLINE_S = 600.0
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_s(pid: int) -> float:
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(words[11]) + int(words[12])) / TICKS
 
 
 def boot(platform: Platform) -> dict[str, float]:
@@ -75,11 +68,6 @@ def name_of(words: str) -> str:
     return next((part for part in ("agent", "logger", "supervisor", "nginx") if part in words), "hostel up")
 
 
-def pss_mb(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
-
-
 def idle(platform: Platform, seconds: float) -> dict[str, dict[str, float]]:
     """Memory and share of a core of each part while nobody comes."""
     found = list(processes(platform))
@@ -90,23 +78,21 @@ def idle(platform: Platform, seconds: float) -> dict[str, dict[str, float]]:
         if not Path(f"/proc/{pid}").exists():  # a probe of the agent's
             continue
         entry = result.setdefault(name, {"pss_mb": 0.0, "cpu_percent": 0.0})
-        entry["pss_mb"] = round(entry["pss_mb"] + pss_mb(pid), 1)
+        entry["pss_mb"] = round(entry["pss_mb"] + pss_bytes(pid) / (1 << 20), 1)
         entry["cpu_percent"] = round(entry["cpu_percent"] + (cpu_s(pid) - before[pid]) / seconds * 100, 2)
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--websites", type=int, default=5000)
-    parser.add_argument("--idle-seconds", type=float, default=60)
-    parser.add_argument("--quick", action="store_true", help="300 websites, ten seconds, and no result")
-    options = parser.parse_args()
-    count, seconds = (300, 10.0) if options.quick else (options.websites, options.idle_seconds)
-    machine = describe()
-    platform = Platform(settings=LIMIT)
+    bench = Benchmark(
+        __doc__,
+        quick="300 websites, ten seconds",
+        websites=Amount(5000, quick=300),
+        idle_seconds=Amount(60.0, quick=10.0),
+    )
+    count = bench.options.websites
     live.UP_DEADLINE_S = DEADLINE_S
-    try:
-        platform.up()
+    with running(LIMIT) as platform:
         user = platform.add_user("bench")
         platform.down()
         boots = {"no website": boot(platform)}
@@ -115,14 +101,10 @@ def main() -> None:
         boots[f"{count} websites, for the first time"] = boot(platform)
         platform.down()
         boots[f"{count} websites"] = boot(platform)
-        parts = idle(platform, seconds)
-    finally:
-        platform.remove()
+        parts = idle(platform, bench.options.idle_seconds)
     show(boots, parts)
-    if not options.quick:
-        total = round(sum(part["pss_mb"] for part in parts.values()), 1)
-        result = {"machine": machine, "websites": count, "boots": boots, "idle": parts, "idle_pss_mb": total}
-        print(write_result("boot", {**result, "aim_s": AIM_S}))
+    total = round(sum(part["pss_mb"] for part in parts.values()), 1)
+    bench.keep("boot", websites=count, boots=boots, idle=parts, idle_pss_mb=total, aim_s=AIM_S)
 
 
 def show(boots: dict[str, dict[str, float]], parts: dict[str, dict[str, float]]) -> None:

@@ -5,7 +5,6 @@ in turn, several rounds in one run, the names at random. The clients are Python'
 processor time that nginx's workers take for a handshake says more than how many there are in a second.
 """
 
-import argparse
 import multiprocessing
 import os
 import random
@@ -19,13 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
+from machine import cpu_s, pss_bytes
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/contract"))
 from edge_fixtures import RunningEdge, make_certificate
 
 AIM = 0.9  # of the handshakes with one certificate
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -76,63 +76,54 @@ def shake_hands(port: int, wanted: list[str], number: int, seed: int) -> None:
             context.wrap_socket(plain, server_hostname=chosen.choice(wanted)).close()
 
 
-def cpu_s(edge: RunningEdge) -> float:
-    stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in edge.worker_pids())
-    return sum(int(stat[11]) + int(stat[12]) for stat in stats) / TICKS
-
-
 def memory_kib(edge: RunningEdge) -> int:
     assert edge.process is not None
-    total = 0
-    for pid in (edge.process.pid, *edge.worker_pids()):
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return total
+    return pss_bytes(edge.process.pid, *edge.worker_pids()) // 1024
 
 
 def measure(edge: RunningEdge, into: Measured, *, handshakes: int, clients: int) -> None:
     each = handshakes // clients
     work = [(edge.https_port, names(into.certificates), each, seed) for seed in range(clients)]
-    before, began = cpu_s(edge), time.monotonic()
+    workers = edge.worker_pids()
+    before, began = cpu_s(*workers), time.monotonic()
     with multiprocessing.Pool(clients) as pool:
         pool.starmap(shake_hands, work)
     took_s = time.monotonic() - began
     into.a_second.append(each * clients / took_s)
-    into.cpu_ms.append((cpu_s(edge) - before) * 1000 / (each * clients))
+    into.cpu_ms.append((cpu_s(*workers) - before) * 1000 / (each * clients))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--certificates", type=int, default=500)
-    parser.add_argument("--handshakes", type=int, default=4000, help="in each round")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a little of it, and no result is written")
-    options = parser.parse_args()
-    handshakes, rounds = (400, 1) if options.quick else (options.handshakes, options.rounds)
-    machine = describe()
+    bench = Benchmark(
+        __doc__,
+        quick="a little of it",
+        certificates=Amount(500),
+        handshakes=Amount(4000, quick=400, help="in each round"),
+        rounds=Amount(5, quick=1),
+    )
+    options = bench.options
     one, many = Measured(certificates=1), Measured(certificates=options.certificates)
     with edge_with(1) as (small, small_start_s), edge_with(options.certificates) as (large, large_start_s):
         one.start_s, many.start_s = small_start_s, large_start_s
         measure(large, many, handshakes=options.certificates * 4, clients=2)  # each worker parses each once
         many.a_second.clear()
         many.cpu_ms.clear()
-        for _ in range(rounds):
-            measure(small, one, handshakes=handshakes, clients=os.cpu_count() or 1)
-            measure(large, many, handshakes=handshakes, clients=os.cpu_count() or 1)
+        for _ in range(options.rounds):
+            measure(small, one, handshakes=options.handshakes, clients=os.cpu_count() or 1)
+            measure(large, many, handshakes=options.handshakes, clients=os.cpu_count() or 1)
         one.memory_kib, many.memory_kib = memory_kib(small), memory_kib(large)
     share = statistics.median(many.a_second) / statistics.median(one.a_second)
     result = {
-        "machine": machine,
         "one": one.shown(),
         "many": many.shown(),
         "share_of_one": round(share, 3),
         "aim": AIM,
         "cpu_share_of_one": round(statistics.median(many.cpu_ms) / statistics.median(one.cpu_ms), 3),
     }
-    if options.quick:
+    print(f"{share:.3f} of the handshakes with one certificate")
+    if bench.is_quick:
         print(result)
-    else:
-        print(f"{share:.3f} of the handshakes with one certificate; written to {write_result('certificates', result)}")
+    bench.keep("certificates", **result)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ sandbox (namespaces, mounts, cgroups, page tables) is in it. Keep the machine qu
 too. What is charged to the websites' own cgroups stands beside it, which a busy machine does not blur.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fleet import MIB, SWAP_OF_ONE_MB, Fleet, Memory, made, percentile
@@ -81,24 +80,23 @@ def show(console: Console, rows: list[dict[str, object]]) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sites", type=int, default=300, help="2,000 is the long form")
-    arguments.add_argument("--seconds", type=float, default=30.0, help="for which processor time is counted")
-    arguments.add_argument("--cold", type=int, default=50, help="how many of the stopped ones are started again")
-    arguments.add_argument("--quick", action="store_true", help="20 websites and no result file, to try it")
-    options = arguments.parse_args()
-    sites, seconds = (20, 10.0) if options.quick else (options.sites, options.seconds)
-    machine, console = describe(), Console()
+    bench = Benchmark(
+        __doc__,
+        quick="20 websites",
+        sites=Amount(300, quick=20, help="2,000 is the long form"),
+        seconds=Amount(30.0, quick=10.0, help="for which processor time is counted"),
+        cold=Amount(50, help="how many of the stopped ones are started again"),
+    )
+    options, console = bench.options, Console()
+    sites, seconds = options.sites, options.seconds
     with enough_swap(sites * SWAP_OF_ONE_MB) as made_mb:
         if made_mb:
             console.print(f"made {made_mb} MiB of swap in a file, for as long as this goes on")
         with made(sites) as fleet:
             rows = run(fleet, seconds=seconds, cold=options.cold)
     show(console, rows)
-    if not options.quick:
-        asked = {"sites": sites, "seconds": seconds, "swap_file_mb": made_mb}
-        result: dict[str, object] = {"machine": machine, "options": asked, "aim": AIM, "results": rows}
-        console.print(f"written to {write_result('density', result)}")
+    asked = {"sites": sites, "seconds": seconds, "swap_file_mb": made_mb}
+    bench.keep("density", options=asked, aim=AIM, results=rows)
 
 
 if __name__ == "__main__":

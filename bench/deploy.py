@@ -2,7 +2,6 @@
 uvicorn started by hand and asked until it answers. In turn, and compared by their medians.
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -14,7 +13,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 from rivals import APPLICATIONS, PACKAGES
 from throughput import hostel_venv
 
@@ -68,12 +67,8 @@ def through_hostel(platform: Platform, user: User, number: int, application: str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="twice, and no result")
-    options = parser.parse_args()
-    times = 2 if options.quick else options.times
-    machine = describe()
+    bench = Benchmark(__doc__, quick="twice", times=Amount(15, quick=2))
+    times = bench.options.times
     took: dict[str, dict[str, list[float]]] = {name: {"by hand": [], "Hostel": []} for name in APPLICATIONS}
     with running() as platform, tempfile.TemporaryDirectory(prefix="bench-deploy-") as name:
         folder = Path(name)
@@ -94,9 +89,7 @@ def main() -> None:
     for kind, each in medians.items():
         table.add_row(kind, f"{each['by hand']:.3f} s", f"{each['Hostel']:.3f} s", f"{ratios[kind]:.2f}", f"{AIM:.2f}")
     Console().print(table)
-    if not options.quick:
-        result = {"machine": machine, "times": times, "medians_s": medians, "ratios": ratios, "aim": AIM}
-        print(write_result("deploy", result))
+    bench.keep("deploy", times=times, medians_s=medians, ratios=ratios, aim=AIM)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ the machine's memory than users do who installed the same versions.
 import contextlib
 import functools
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -21,9 +20,9 @@ import httpx
 from hostel.agent import cgroup
 from hostel.agent.hibernation import read_memory
 from live import Platform, User, running
+from machine import cpu_s
 
 MIB = 1 << 20
-TICKS = os.sysconf("SC_CLK_TCK")
 SITES_OF_ONE = 20
 SWAP_OF_ONE_MB = 45  # what one Django website has there, and some more
 SETTINGS = f"""[limits]
@@ -140,8 +139,7 @@ def _cpu_s_below(pid: int) -> float:
 
 def _cpu_s(pid: int) -> float:
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(words[11]) + int(words[12])) / TICKS
+        return cpu_s(pid)
     return 0.0
 
 

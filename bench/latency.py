@@ -7,7 +7,6 @@ longer than the time between two requests of its connection counts also for each
 connections send in step, so some waiting for each other is in all figures: it is the difference that counts.
 """
 
-import argparse
 import statistics
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 from rivals import rivals
 from throughput import hostel_sites, wrk
 
@@ -41,13 +40,8 @@ def measure(url: str, rate: float, seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--quick", action="store_true", help="a second of each, and no result")
-    options = parser.parse_args()
-    rounds, seconds = (1, 1.0) if options.quick else (options.rounds, options.seconds)
-    machine = describe()
+    bench = Benchmark(__doc__, quick="a second of each", rounds=Amount(5, quick=1), seconds=Amount(5.0, quick=1.0))
+    rounds, seconds = bench.options.rounds, bench.options.seconds
     with (
         hostel_sites() as (platform, ours),
         tempfile.TemporaryDirectory(prefix="bench-rivals-") as folder,
@@ -67,9 +61,7 @@ def main() -> None:
                     found[name].append(measure(url, most * share, seconds))
             figures[f"{share:.0%}"] = summed_up(found)
     show(most, figures)
-    if not options.quick:
-        result = {"machine": machine, "options": vars(options), "most_a_second": round(most), "figures": figures}
-        print(write_result("latency", {**result, "aims_ms": AIMS_MS}))
+    bench.keep("latency", options=vars(bench.options), most_a_second=round(most), figures=figures, aims_ms=AIMS_MS)
 
 
 def summed_up(found: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, float]]:

@@ -1,13 +1,12 @@
-"""What a benchmark writes beside its figures: the machine, and where the result goes."""
+"""What a benchmark reads of the machine, and of processes."""
 
-import json
 import os
 import platform
 import subprocess
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).with_name("results")
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def describe() -> dict[str, object]:
@@ -27,10 +26,20 @@ def describe() -> dict[str, object]:
     }
 
 
-def write_result(name: str, result: dict[str, object]) -> Path:
-    file = RESULTS / f"{name}.json"
-    file.write_text(json.dumps(result, indent=2) + "\n")
-    return file
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def cpu_s(*pids: int) -> float:
+    """Processor time that they have used together."""
+    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(words[11]) + int(words[12]) for words in stats) / TICKS
+
+
+def pss_bytes(*pids: int) -> int:
+    """Their memory: of pages that several processes have, each has its share."""
+    rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
+    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) * 1024
 
 
 def _lines(path: str) -> list[str]:

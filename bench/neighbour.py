@@ -26,11 +26,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
+from machine import children_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from hostel.agent import cgroup
-from live import Platform, User, answering
+from live import Platform, User, answering, running
 from machine_state import read_counter, tenant_cgroup
 
 VICTIM, ATTACKER = "bob", "mallory"
@@ -233,10 +234,6 @@ class Waiting:
         }
 
 
-def children_of(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 async def measure(visitors: Visitors, platform: Platform, seconds: float) -> Phase:
     waiting = Waiting(platform)
     phase = await visitors.measure(seconds)
@@ -246,15 +243,11 @@ async def measure(visitors: Visitors, platform: Platform, seconds: float) -> Pha
 
 @contextlib.contextmanager
 def two_users() -> Iterator[tuple[Platform, User]]:
-    platform = Platform()
-    try:
-        platform.up()
+    with running() as platform:
         victim = platform.add_user_with_server(VICTIM)
         attacker = platform.add_user_with_server(ATTACKER)
         platform.create(victim, VICTIM, answering()).raise_for_status()
         yield platform, attacker
-    finally:
-        platform.remove()
 
 
 async def until_all_bite(attacker: Attacker, before: Bites) -> None:
@@ -289,27 +282,18 @@ async def play(
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--seconds", type=float, default=12.0)
-    arguments.add_argument("--rate", type=float, default=200.0, help="requests a second to the other website")
-    options = arguments.parse_args()
+    rate = Amount(200.0, help="requests a second to the other website")
+    bench, console = Benchmark(__doc__, rounds=Amount(3), seconds=Amount(12.0), rate=rate), Console()
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    machine, console = describe(), Console()
     with two_users() as (platform, user):
         attacker = Attacker(platform, user)
         with console.status("measuring") as status:
-            measured = asyncio.run(play(platform, attacker, options, status.update))
-    report(console, machine, options, *measured)
+            measured = asyncio.run(play(platform, attacker, bench.options, status.update))
+    report(console, bench, *measured)
 
 
 def report(
-    console: Console,
-    machine: dict[str, object],
-    options: argparse.Namespace,
-    baselines: list[Phase],
-    attacks: list[Phase],
-    bites: list[Bites],
+    console: Console, bench: Benchmark, baselines: list[Phase], attacks: list[Phase], bites: list[Bites]
 ) -> None:
     table = Table("round", "", "p50", "p99", "max", "requests", "lost", "waits of nginx", "of the website")
     for number, (baseline, attack) in enumerate(zip(baselines, attacks, strict=True), 1):
@@ -327,18 +311,17 @@ def report(
     lost = sum(len(phase.lost) for phase in (*baselines, *attacks))
     ratio = statistics.median(ratios)
     console.print(f"p99 under attack: {ratio:.2f} times the baseline (aim: {AIM:g}); {lost} requests lost")
-    result = {
-        "machine": machine,
-        "options": vars(options),
-        "baseline": [phase.summary() for phase in baselines],
-        "attack": [phase.summary() for phase in attacks],
-        "bites": [asdict(each) for each in bites],
-        "p99_ratios": [round(each, 2) for each in ratios],
-        "p99_ratio": round(ratio, 2),
-        "aim": AIM,
-        "lost": lost,
-    }
-    console.print(f"written to {write_result('neighbour', result)}")
+    bench.keep(
+        "neighbour",
+        options=vars(bench.options),
+        baseline=[phase.summary() for phase in baselines],
+        attack=[phase.summary() for phase in attacks],
+        bites=[asdict(each) for each in bites],
+        p99_ratios=[round(each, 2) for each in ratios],
+        p99_ratio=round(ratio, 2),
+        aim=AIM,
+        lost=lost,
+    )
     if lost or ratio > AIM:
         raise SystemExit("the neighbour noticed")
 

@@ -4,7 +4,6 @@ Over HTTPS on a connection that is kept, through edge, panel and agent. The aims
 the number of queries does not grow is held by tests/unit/panel/test_api_websites.py.
 """
 
-import argparse
 import statistics
 import sys
 import time
@@ -14,11 +13,11 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 from many_websites import LIMIT, add_sleeping_websites
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform
+from live import running
 
 AIMS_MS = {"list": 60.0, "one": 15.0}
 
@@ -36,16 +35,11 @@ def measure(api: httpx.Client, path: str, times: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--websites", type=int, default=1000)
-    parser.add_argument("--times", type=int, default=200)
-    parser.add_argument("--quick", action="store_true", help="100 websites, 20 times, and no result")
-    options = parser.parse_args()
-    count, times = (100, 20) if options.quick else (options.websites, options.times)
-    machine = describe()
-    platform = Platform(settings=LIMIT)
-    try:
-        platform.up()
+    bench = Benchmark(
+        __doc__, quick="100 websites, 20 times", websites=Amount(1000, quick=100), times=Amount(200, quick=20)
+    )
+    count, times = bench.options.websites, bench.options.times
+    with running(LIMIT) as platform:
         user = platform.add_user("bench")
         platform.down()
         domains = add_sleeping_websites(platform, user.name, count)
@@ -55,8 +49,6 @@ def main() -> None:
                 "list": measure(api, "websites/", times),
                 "one": measure(api, f"websites/{domains[0]}/", times),
             }
-    finally:
-        platform.remove()
     figures = {
         name: {"p50_ms": round(statistics.median(took_ms), 1), "p99_ms": round(took_ms[int(len(took_ms) * 0.99)], 1)}
         for name, took_ms in measured.items()
@@ -65,9 +57,7 @@ def main() -> None:
     for name, figure in figures.items():
         table.add_row(name, f"{figure['p50_ms']:.1f} ms", f"{figure['p99_ms']:.1f} ms", f"{AIMS_MS[name]:.0f} ms")
     Console().print(table)
-    if not options.quick:
-        result = {"machine": machine, "websites": count, "times": times, "figures": figures, "aims_ms": AIMS_MS}
-        print(write_result("panel_api", result))
+    bench.keep("panel_api", websites=count, times=times, figures=figures, aims_ms=AIMS_MS)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,6 @@ own work, its database and its one question to the agent. The websites are disab
 the panel and the agent as much as any others.
 """
 
-import argparse
-import contextlib
-import re
 import statistics
 import sys
 import time
@@ -15,30 +12,23 @@ from pathlib import Path
 
 import httpx
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform, User
+from console_tabs import logged_in
+from live import Platform, User, running
 
 AIM_MS = 100.0
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--websites", type=int, default=1_000)
-    arguments.add_argument("--rounds", type=int, default=60)
-    asked = arguments.parse_args()
-    machine = describe()
-    platform = Platform(settings=f"[limits]\nuser_websites = {asked.websites}\n[panel]\nrequests_per_minute = 100000")
-    try:
-        platform.up()
+    bench = Benchmark(__doc__, websites=Amount(1_000), rounds=Amount(60))
+    asked = bench.options
+    with running(f"[limits]\nuser_websites = {asked.websites}\n[panel]\nrequests_per_minute = 100000") as platform:
         user = platform.add_user("bench")
         make_websites(platform, user, asked.websites)
         pages = measure_pages(platform, user, rounds=asked.rounds)
-    finally:
-        platform.remove()
-    result: dict[str, object] = {"machine": machine, "websites": asked.websites, "aim_ms": AIM_MS, "pages": pages}
-    print(f"written to {write_result('panel_pages', result)}")
+    bench.keep("panel_pages", websites=asked.websites, aim_ms=AIM_MS, pages=pages)
 
 
 def make_websites(platform: Platform, user: User, number: int) -> None:
@@ -55,7 +45,7 @@ def make_websites(platform: Platform, user: User, number: int) -> None:
 
 def measure_pages(platform: Platform, user: User, *, rounds: int) -> dict[str, object]:
     found: dict[str, object] = {}
-    with contextlib.closing(logged_in(platform, user)) as browser:
+    with logged_in(platform, user) as browser:
         own = f"{platform.panel_url}user/{user.name}/"
         first = f"{own}websites/w0000-{user.name}.{platform.domain}/"
         paths = {"dashboard": own, "list of websites": f"{own}websites/", "one website": first}
@@ -76,15 +66,6 @@ def timed(browser: httpx.Client, url: str) -> float:
     took_ms = (time.perf_counter() - began) * 1000
     assert answer.status_code == 200, answer
     return took_ms
-
-
-def logged_in(platform: Platform, user: User) -> httpx.Client:
-    browser = platform.visitor(headers={"Referer": platform.panel_url})
-    page = browser.get(f"{platform.panel_url}login/")
-    token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[0]
-    form = {"username": user.name, "password": user.password, "csrfmiddlewaretoken": token}
-    assert browser.post(f"{platform.panel_url}login/", data=form).status_code == 302
-    return browser
 
 
 if __name__ == "__main__":

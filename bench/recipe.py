@@ -3,7 +3,6 @@
 From the first login on a fresh root to a live Django site, with a virtualenv made and its packages installed.
 """
 
-import argparse
 import statistics
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from browser_recipe import Hands, fresh_page, play
@@ -21,25 +20,18 @@ AIM_S = 180.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    machine, took_s = describe(), []
+    bench = Benchmark(__doc__, rounds=Amount(3))
+    took_s = []
     with sync_playwright() as playwright:
-        for _ in range(options.rounds):
+        for _ in range(bench.options.rounds):
             steps: list[str] = []
             with tempfile.TemporaryDirectory() as home, fresh_page(playwright, Path(home)) as (platform, window):
                 took_s.append(round(play(platform, window.page, hands=HANDS, camera=steps.append), 1))
             print(f"{took_s[-1]} s through {len(steps)} steps")
-    result: dict[str, object] = {
-        "machine": machine,
-        "per_character_s": HANDS.per_character_s,
-        "before_click_s": HANDS.before_click_s,
-        "took_s": took_s,
-        "median_s": statistics.median(took_s),
-        "aim_s": AIM_S,
-    }
-    print(f"median {result['median_s']} s; written to {write_result('recipe', result)}")
+    median_s = statistics.median(took_s)
+    print(f"median {median_s} s")
+    hands = {"per_character_s": HANDS.per_character_s, "before_click_s": HANDS.before_click_s}
+    bench.keep("recipe", **hands, took_s=took_s, median_s=median_s, aim_s=AIM_S)
 
 
 if __name__ == "__main__":

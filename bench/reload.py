@@ -7,7 +7,6 @@ those of the tests (tests/load.py): they never retry, and a connection without a
 They keep to one rate, so that a set-up that refuses quickly is not asked more often.
 """
 
-import argparse
 import asyncio
 import os
 import random
@@ -27,10 +26,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import SITES, Platform, free_port
+from live import SITES, free_port, running
 from load import Account, Load, under
 from servers import SERVERS, install
 
@@ -129,9 +128,7 @@ def count_unexplained(account: Account, record: Path) -> int:
 
 @contextmanager
 def through_hostel() -> Iterator[SetUp]:
-    platform = Platform()
-    try:
-        platform.up()
+    with running() as platform:
         user = platform.add_user(NAME)
         install(platform, user, PACKAGES)
         created = platform.create(user, NAME, SERVERS["uvicorn"].command)
@@ -149,8 +146,6 @@ def through_hostel() -> Iterator[SetUp]:
 
         record = platform.paths.homes / NAME / "record.txt"
         yield SetUp("Hostel (uvicorn)", f"{NAME}.{platform.domain}", platform.http_port, reload, record)
-    finally:
-        platform.remove()
 
 
 # -- by hand
@@ -287,25 +282,19 @@ def show(console: Console, results: list[Result]) -> None:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--reloads", type=int, default=20)
-    arguments.add_argument("--rate", type=float, default=200.0, help="requests a second, of all clients together")
-    arguments.add_argument("--quick", action="store_true", help="3 reloads and no result file, to try it")
-    options = arguments.parse_args()
-    reloads = 3 if options.quick else options.reloads
-    machine, console, results = describe(), Console(), []
+    rate = Amount(200.0, help="requests a second, of all clients together")
+    bench = Benchmark(__doc__, quick="3 reloads", reloads=Amount(20, quick=3), rate=rate)
+    asked = {"reloads": bench.options.reloads, "rate_per_s": bench.options.rate}
+    console, results = Console(), []
     with tempfile.TemporaryDirectory(prefix="hostel-bench-") as name, console.status("installing") as status:
         folder = Path(name)
         make_folder(folder)
         for made in (nginx_and_restart(folder), nginx_and_hup(folder), through_hostel()):
             with made as set_up:
                 status.update(set_up.name)
-                results.append(asyncio.run(measure(set_up, reloads=reloads, rate_per_s=options.rate)))
+                results.append(asyncio.run(measure(set_up, **asked)))
     show(console, results)
-    if not options.quick:
-        asked = {"reloads": reloads, "rate_per_s": options.rate}
-        rows: dict[str, object] = {"machine": machine, "options": asked, "results": list(map(asdict, results))}
-        console.print(f"written to {write_result('reload', rows)}")
+    bench.keep("reload", options=asked, results=list(map(asdict, results)))
     hostel = results[-1]
     if hostel.failed or hostel.unexplained:
         raise SystemExit(f"through Hostel {hostel.failed} requests failed, {hostel.unexplained} were lost or doubled")

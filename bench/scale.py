@@ -5,7 +5,6 @@ what a worker keeps of it, and a flood of unknown names comes in, which must tak
 out.
 """
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -17,11 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmark import Benchmark
 from hostel.edge.publish import Edge
 from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.website import RunId
-from machine import describe, write_result
+from machine import pss_bytes
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/contract"))
 from edge_fixtures import DOMAIN, RunningEdge, answer, replying
 
@@ -31,12 +32,10 @@ TRIES = 50
 FLOOD = 20_000
 
 
-def pss_bytes(edge: RunningEdge) -> int:
+def memory_bytes(edge: RunningEdge) -> int:
     """Of nginx's master and workers together, shared dicts among it."""
     assert edge.process is not None
-    pids = [edge.process.pid, *edge.worker_pids()]
-    rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids)
-    return sum(int(line.split()[1]) for text in rollups for line in text.splitlines() if line.startswith("Pss:")) * 1024
+    return pss_bytes(edge.process.pid, *edge.worker_pids())
 
 
 class Routes:
@@ -92,27 +91,22 @@ def visit(edge: RunningEdge, hosts: list[str], status: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="up to 300 routes, and no result")
-    options = parser.parse_args()
-    steps, flood = ((10, 300), 1000) if options.quick else (STEPS, FLOOD)
-    machine = describe()
+    bench = Benchmark(__doc__, quick="up to 300 routes")
+    steps, flood = ((10, 300), 1000) if bench.is_quick else (STEPS, FLOOD)
     with RunningEdge() as edge:
         figures = asyncio.run(climb(edge, steps))
-        before, known = pss_bytes(edge), edge.status().routes_known
+        before, known = memory_bytes(edge), edge.status().routes_known
         began = time.perf_counter()
         visit(edge, [f"unknown{number}.{DOMAIN}" for number in range(flood)], 404)
         flooded = {
             "names": flood,
             "took_s": round(time.perf_counter() - began, 1),
-            "grown_kb": round((pss_bytes(edge) - before) / 1000),
+            "grown_kb": round((memory_bytes(edge) - before) / 1000),
             "routes_lost": known - edge.status().routes_known,
         }
         visit(edge, [f"s0.{DOMAIN}"], 200)
     show(figures, flooded)
-    if not options.quick:
-        result = {"machine": machine, "routes": figures, "aim_bytes": AIM_BYTES, "flood": flooded}
-        print(write_result("scale", result))
+    bench.keep("scale", routes=figures, aim_bytes=AIM_BYTES, flood=flooded)
 
 
 async def climb(edge: RunningEdge, steps: tuple[int, ...]) -> dict[str, dict[str, float]]:
@@ -121,12 +115,12 @@ async def climb(edge: RunningEdge, steps: tuple[int, ...]) -> dict[str, dict[str
         routes = Routes(edge, agent)
         await routes.grow(1)
         visit(edge, [f"s0.{DOMAIN}"] * 16, 200)
-        empty = pss_bytes(edge)
+        empty = memory_bytes(edge)
         for count in steps:
             await routes.grow(count)
-            published = pss_bytes(edge)
+            published = memory_bytes(edge)
             await asyncio.to_thread(visit, edge, [f"s{number}.{DOMAIN}" for number in range(count)], 200)
-            visited = pss_bytes(edge)
+            visited = memory_bytes(edge)
             figures[str(count)] = await routes.measure() | {
                 "bytes_a_route": round((published - empty) / count),
                 "bytes_a_visited_route": round((visited - empty) / count),

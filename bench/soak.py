@@ -38,7 +38,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from machine import RESULTS, describe, write_result
+from benchmark import RESULTS, write_result
+from machine import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import schedules

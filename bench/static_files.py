@@ -4,7 +4,6 @@ Both serve the same files with as many workers, an access log and sendfile, to w
 measured in turn, several rounds in one run, and compared by their medians.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -19,15 +18,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
+from machine import children_of, cpu_s
 from throughput import wrk
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform, free_port  # the tests' platform: a whole one, below a throw-away root
+from live import free_port, running  # the tests' platform: a whole one, below a throw-away root
 
 SIZES = {"small.css": 4 * 1024, "large.bin": 512 * 1024}
 AIM = 0.95
-TICKS = os.sysconf("SC_CLK_TCK")
 CONF = """
 daemon off; worker_processes {workers}; pid {folder}/pid; error_log {folder}/error.log error; user www-data;
 worker_rlimit_nofile 65536;
@@ -80,9 +79,7 @@ def plain_nginx() -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def hostel_site() -> Iterator[tuple[str, int]]:
-    platform = Platform()
-    try:
-        platform.up()
+    with running() as platform:
         user = platform.add_user_with_server("bench")
         for file, size in SIZES.items():
             platform.shell("bench", f"mkdir -p site/static; head -c {size} /dev/zero | tr '\\0' x > site/static/{file}")
@@ -94,48 +91,35 @@ def hostel_site() -> Iterator[tuple[str, int]]:
             if made.status_code != 201:
                 raise SystemExit(made.text)
         yield platform.url("bench", "", https=False), platform.part_pid("edge")
-    finally:
-        platform.remove()
-
-
-def cpu_s(master: int) -> float:
-    """Processor time of nginx's workers."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in children]
-    return sum(int(words[11]) + int(words[12]) for words in stats) / TICKS
 
 
 def measure(address: str, master: int, file: str, into: Measured, *, seconds: int, connections: int) -> None:
-    before = cpu_s(master)
+    workers = children_of(master)
+    before = cpu_s(*workers)
     rate, total, bad = wrk(f"{address}/static/{file}", seconds, connections)
     if bad:
         raise SystemExit(f"{address}: {bad} of {total} requests failed")
     into.requests_s.append(rate)
-    into.cpu_us.append((cpu_s(master) - before) / total * 1e6)
+    into.cpu_us.append((cpu_s(*workers) - before) / total * 1e6)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--quick", action="store_true", help="a second of each, and no result")
-    options = parser.parse_args()
-    seconds, rounds = (1, 1) if options.quick else (options.seconds, options.rounds)
-    machine = describe()
+    bench = Benchmark(
+        __doc__, quick="a second of each", seconds=Amount(8, quick=1), rounds=Amount(5, quick=1), connections=Amount(64)
+    )
+    options = bench.options
     found = {(server, file): Measured() for server in ("plain nginx", "Hostel") for file in SIZES}
     with plain_nginx() as plain, hostel_site() as hostel:
         time.sleep(1)
-        for _ in range(rounds):
+        for _ in range(options.rounds):
             for file in SIZES:
                 for server, (address, master) in (("plain nginx", plain), ("Hostel", hostel)):
                     into = found[server, file]
-                    measure(address, master, file, into, seconds=seconds, connections=options.connections)
+                    measure(address, master, file, into, seconds=options.seconds, connections=options.connections)
     show(found)
-    if not options.quick:
-        ratios = {file: round(ratio(found, file), 3) for file in SIZES}
-        figures = {f"{server}, {file}": measured.medians() for (server, file), measured in found.items()}
-        print(write_result("static_files", {"machine": machine, "figures": figures, "ratios": ratios, "aim": AIM}))
+    ratios = {file: round(ratio(found, file), 3) for file in SIZES}
+    figures = {f"{server}, {file}": measured.medians() for (server, file), measured in found.items()}
+    bench.keep("static_files", figures=figures, ratios=ratios, aim=AIM)
 
 
 def ratio(found: dict[tuple[str, str], Measured], file: str) -> float:

@@ -21,11 +21,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 from rivals import APPLICATIONS, PACKAGES, rivals
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from live import Platform, User  # the tests' platform: a whole one, below a throw-away root
+from live import Platform, User, running  # the tests' platform: a whole one, below a throw-away root
 
 PYTHON = f"python3.{sys.version_info.minor}"
 BODIES = {"small": "/", "100 kB": "/large"}
@@ -53,9 +53,7 @@ def hostel_venv(platform: Platform) -> User:
 @contextmanager
 def hostel_sites() -> Iterator[tuple[Platform, dict[str, dict[str, str]]]]:
     """A platform with a website for each application, and their addresses."""
-    platform = Platform()
-    try:
-        platform.up()
+    with running() as platform:
         user = hostel_venv(platform)
         found = {}
         for name, (_, _, application) in APPLICATIONS.items():
@@ -67,8 +65,6 @@ def hostel_sites() -> Iterator[tuple[Platform, dict[str, dict[str, str]]]]:
             http = platform.url(f"{name}-bench", "", https=False)
             found[name] = {"Hostel": http, "Hostel, HTTPS": https, "Hostel, HTTP/2": https}
         yield platform, found
-    finally:
-        platform.remove()
 
 
 def wrk(url: str, seconds: float, connections: int) -> tuple[float, int, int]:
@@ -151,15 +147,10 @@ def _lines(file: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--quick", action="store_true", help="a second of each, 64 connections, and no result")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.seconds = 1, 1
-    machine = describe()
-    console = Console()
+    bench = Benchmark(
+        __doc__, quick="a second of each, 64 connections", rounds=Amount(5, quick=1), seconds=Amount(3.0, quick=1.0)
+    )
+    options, console = bench.options, Console()
     cases: dict[str, dict[str, Measured]] = {}
     with (
         hostel_sites() as (platform, ours),
@@ -178,7 +169,7 @@ def main() -> None:
                     )
         logs = platform.paths.site_logs / "bench"
         logged = sum(count_lines(logs / f"{name}-bench.{platform.domain}.access.log") for name in APPLICATIONS)
-    report(console, machine, options, cases, logged)
+    report(console, bench, cases, logged)
 
 
 def ratios(measured: dict[str, Measured]) -> dict[str, dict[str, float]]:
@@ -187,13 +178,7 @@ def ratios(measured: dict[str, Measured]) -> dict[str, dict[str, float]]:
     return {way: {other: round(medians[way] / medians[other], 3) for other in aims} for way, aims in AIMS.items()}
 
 
-def report(
-    console: Console,
-    machine: dict[str, object],
-    options: argparse.Namespace,
-    cases: dict[str, dict[str, Measured]],
-    logged: int,
-) -> None:
+def report(console: Console, bench: Benchmark, cases: dict[str, dict[str, Measured]], logged: int) -> None:
     for case, measured in cases.items():
         table = Table(case, "requests/s", "Hostel has", "aim", "not 2xx or lost")
         for name, each in measured.items():
@@ -207,21 +192,19 @@ def report(
     # A load that hangs up at the end of its run leaves what it had sent: logged, and not counted by it.
     unfinished = sum(each.runs for each in through) * max(CONNECTIONS)
     console.print(f"{answered:,} requests through Hostel, {logged:,} lines in the access logs")
-    if not options.quick:
-        result = {
-            "machine": machine,
-            "options": vars(options),
-            "rates": {
-                case: {name: [round(rate) for rate in each.rates] for name, each in measured.items()}
-                for case, measured in cases.items()
-            },
-            "ratios": {case: ratios(measured) for case, measured in cases.items()},
-            "aims": AIMS,
-            "bad": sum(each.bad for measured in cases.values() for each in measured.values()),
-            "requests": answered,
-            "log_lines": logged,
-        }
-        console.print(f"written to {write_result('throughput', result)}")
+    bench.keep(
+        "throughput",
+        options=vars(bench.options),
+        rates={
+            case: {name: [round(rate) for rate in each.rates] for name, each in measured.items()}
+            for case, measured in cases.items()
+        },
+        ratios={case: ratios(measured) for case, measured in cases.items()},
+        aims=AIMS,
+        bad=sum(each.bad for measured in cases.values() for each in measured.values()),
+        requests=answered,
+        log_lines=logged,
+    )
     if any(each.bad for each in through) or not answered <= logged <= answered + unfinished:
         raise SystemExit("some requests were not answered with 2xx, or the access log does not account for them")
 

@@ -4,7 +4,6 @@ Of hibernated ones all must be answered. Of stopped ones, more than the machine 
 request is held, each is answered or told to come back (503 with Retry-After), and none is started twice.
 """
 
-import argparse
 import asyncio
 import sys
 import time
@@ -15,7 +14,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from machine import describe, write_result
+from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fleet import PAGE, SWAP_OF_ONE_MB, Fleet, made, percentile
@@ -80,12 +79,8 @@ def find_faults(row: dict[str, object]) -> list[str]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--sites", type=int, default=200)
-    arguments.add_argument("--quick", action="store_true", help="20 websites and no result file, to try it")
-    options = arguments.parse_args()
-    sites = 20 if options.quick else options.sites
-    machine, console = describe(), Console()
+    bench, console = Benchmark(__doc__, quick="20 websites", sites=Amount(200, quick=20)), Console()
+    sites = bench.options.sites
     with enough_swap(sites * SWAP_OF_ONE_MB) as made_mb:
         if made_mb:
             console.print(f"made {made_mb} MiB of swap in a file, for as long as this goes on")
@@ -97,10 +92,7 @@ def main() -> None:
         times = [f"{row[key]} s" for key in ("p50_s", "p99_s", "longest_s")]
         table.add_row(str(row["tier"]), str(row["answers"]), str(row["runs_started"]), *times)
     console.print(table)
-    if not options.quick:
-        asked = {"sites": sites, "swap_file_mb": made_mb}
-        result: dict[str, object] = {"machine": machine, "options": asked, "results": rows}
-        console.print(f"written to {write_result('wake', result)}")
+    bench.keep("wake", options={"sites": sites, "swap_file_mb": made_mb}, results=rows)
     faults = [fault for row in rows for fault in find_faults(row)]
     if faults:
         raise SystemExit("; ".join(faults))

@@ -23,8 +23,9 @@ import httpx
 import pytest
 
 from api_fuzz import Fuzz, run_fuzz
+from benchmark import write_result
 from live import Platform, User, free_port
-from machine import describe, write_result
+from machine import describe
 
 TESTS = Path(__file__).parents[1]
 EXAMPLES = 200
