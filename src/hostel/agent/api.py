@@ -21,6 +21,7 @@ from hostel.wire.certificate import CertificateOrder, CertificateUpload
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.console import ConsoleUnreachable
 from hostel.wire.errors import FilesUnreachable, HostelError, MalformedMessage, Refusal, StorageFull, UnknownErrorId
+from hostel.wire.metrics import Period
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import AgentChecks, Health, ProofRequest, TenantReports, WebsiteReports
 from hostel.wire.website import ExecRequest, RunId, TenantSpec, Tombstone, WebsiteSpec
@@ -61,6 +62,9 @@ def panel_app(node: Node) -> Starlette:
     async def reload(request: Request) -> Response:
         return _answer(await node.reload(request.path_params["domain"], wait_s=_wait_s(request)))
 
+    async def metrics(request: Request) -> Response:
+        return _answer(await node.metrics.report(request.path_params["domain"], _period(request)))
+
     return _app(
         Route("/tenants/{name}", put_tenant, methods=["PUT"]),
         Route("/tenants/{name}", delete_tenant, methods=["DELETE"]),
@@ -68,6 +72,7 @@ def panel_app(node: Node) -> Starlette:
         Route("/websites/{domain}", put_website, methods=["PUT"]),
         Route("/websites/{domain}", delete_website, methods=["DELETE"]),
         Route("/websites/{domain}/reload", reload, methods=["POST"]),
+        Route("/websites/{domain}/metrics", metrics),
         *console_routes(node),
         *_domain_routes(node),
         *_error_routes(node),
@@ -284,6 +289,13 @@ def _wait_s(request: Request) -> float:
         return min(max(float(request.query_params.get("wait_s", "0")), 0.0), WAIT_LIMIT_S)
     except ValueError:
         raise MalformedMessage("wait_s: expected seconds") from None
+
+
+def _period(request: Request) -> Period:
+    try:
+        return Period(request.query_params.get("period", Period.HOUR))
+    except ValueError:
+        raise MalformedMessage("period: expected hour or day") from None
 
 
 def _answer(value: object) -> Response:

@@ -265,13 +265,16 @@ def is_idle(path: str) -> bool:
 
 
 def read_counters(path: str) -> Counters:
+    processes = _number(_directory("" if is_unified() else "pids", path) / "pids.current")
+    return Counters(cpu_s=read_cpu_s(path), memory_bytes=read_memory_bytes(path), processes=processes)
+
+
+def read_memory_bytes(path: str) -> int:
     if is_unified():
         used, inactive = _directory("", path) / "memory.current", "inactive_file"
     else:
         used, inactive = _directory("memory", path) / "memory.usage_in_bytes", "total_inactive_file"
-    processes = _number(_directory("" if is_unified() else "pids", path) / "pids.current")
-    memory_bytes = max(0, _number(used) - _stat(used.with_name("memory.stat"), inactive))
-    return Counters(cpu_s=read_cpu_s(path), memory_bytes=memory_bytes, processes=processes)
+    return max(0, _number(used) - _stat(used.with_name("memory.stat"), inactive))
 
 
 def _number(file: Path) -> int:

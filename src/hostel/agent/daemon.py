@@ -83,6 +83,7 @@ class Daemon:
         self._keep("tend runs", self._node.tend_runs)
         self._keep("measure homes", lambda: self._node.disk.serve(self._node.user_names))
         self._keep("look at what runs", self._node.meter.serve)
+        self._keep("keep metrics", self._node.metrics.serve)
         self._keep("watch who is idle", self._node.watch.serve)
         self._keep("renew certificates", lambda: self._renew(installation.id))
         self._keep("renew certificates of users", self._node.renewal.serve)

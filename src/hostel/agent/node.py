@@ -34,6 +34,7 @@ from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation,
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
+from hostel.agent.metrics import Metrics
 from hostel.agent.overview import Overviews
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
 from hostel.agent.ports import Ports
@@ -129,6 +130,7 @@ class Node:
         self._surges: dict[RunId, Limits] = {}
         self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
         self.meter = Meter(self)
+        self.metrics = Metrics(self, paths.metrics)
         self.overviews = Overviews(self)
         self.watch = Watch(self, parts.hibernation)
         self.pulled = Version(epoch=0, revision=0)  # how far the panel's last answer reached
@@ -512,6 +514,7 @@ class Node:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.metrics.close()
         for tenant in self.tenants.values():
             tenant.close()
         await end_everything(self.paths, self.installation)
@@ -545,6 +548,7 @@ class Node:
         if self.websites.get(domain) is website:
             del self.websites[domain]
             self._tasks.pop(domain, None)
+            self.metrics.forget(domain)
 
     def _refuse_if_deleted(self, name: str, version: Version) -> None:
         """What was deleted is not made again by a message that was sent before the deletion."""
@@ -783,6 +787,7 @@ def ensure_directories(paths: Paths, *, edge_gid: int) -> None:
         (paths.certificates, 0o711, 0),
         (paths.homes, 0o711, 0),
         (paths.backups, 0o700, 0),
+        (paths.metrics, 0o700, 0),
         (paths.sockets, 0o711, 0),
         (paths.runs, 0o700, 0),
         (paths.streams, 0o700, 0),

@@ -132,6 +132,7 @@ class Website:
         self._since = datetime.now(UTC)
         self._failure: Failure | None = None
         self._crashes = 0
+        self._restarts = self._reloads = 0
         self._retry_at: float | None = None  # monotonic
         self._asked = self._settled = 0
         self._runs_asked = self._runs_tried = 0
@@ -178,6 +179,13 @@ class Website:
     def retiring(self) -> tuple[RunId, ...]:
         """Runs that get no new requests and have not ended."""
         return tuple(self._retiring)
+
+    @property
+    def deeds(self) -> tuple[int, int]:
+        """How often since this agent began it was to be started again because it had ended or not come up, and how
+        often a new run took the place of one that served.
+        """
+        return self._restarts, self._reloads
 
     @property
     def is_deleted(self) -> bool:
@@ -448,6 +456,7 @@ class Website:
         """
         spec = self.spec
         is_change, self._is_change = self._is_change, False
+        has_served = self._serving is not None
         self._runs_tried, self._retry_at, self._is_stopped = self._runs_asked, None, False
         self._interrupted.clear()
         if is_change:
@@ -461,6 +470,7 @@ class Website:
                 log.error("sandbox could not be started; once more", website=self.domain, error=str(fault))
                 await self._unless_interrupted(asyncio.sleep(_FAULT_PAUSE_S))
                 await self._start_and_switch(spec)
+            self._reloads += has_served
         except Interrupted:
             # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
             self._is_change = self._is_change or is_change
@@ -642,6 +652,7 @@ class Website:
         self._failure, self._is_route_due = failure, True
         if should_retry or self.spec.tenant == SYSTEM_TENANT:
             self._crashes += 1
+            self._restarts += 1
             jitter = random.random()  # noqa: S311  # spreads restarts, hides nothing
             self._retry_at = time.monotonic() + retry_delay_s(self._crashes, jitter=jitter)
             self._enter(State.BACKING_OFF)

@@ -65,6 +65,16 @@ class Idleness:
     seen_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What one worker of nginx counted within a few seconds: for each website pairs of place and number, one after
+    another, as edge/lua/metrics.lua has them.
+    """
+
+    at_s: int  # since 1970
+    websites: Mapping[str, Sequence[int]]
+
+
 class NobodyListens(EdgeUnreachable):
     """No nginx listens on the control socket."""
 
@@ -143,6 +153,11 @@ class Edge:
             website: Idleness(in_flight=int(found["in_flight"]), seen_s=float(found["seen_s"]))
             for website, found in answer.items()
         }
+
+    async def take_metrics(self) -> list[Counted]:
+        """What was counted since the last time; nobody gets it again. Raises EdgeUnreachable."""
+        answer = await self._ask("POST", "/metrics")
+        return [Counted(at_s=int(taken["at_s"]), websites=taken["websites"]) for taken in answer["taken"]]
 
     async def push_certificate(self, name: str, *, only_for: str = "") -> None:
         """Serve the certificate in `<name>.pem` and `<name>.key` from the next handshake on.

@@ -71,6 +71,11 @@ class Paths:
         return self.state / "homes"
 
     @property
+    def metrics(self) -> Path:
+        """One file a website with what its charts show, of a fixed size; may be lost."""
+        return self.state / "metrics"
+
+    @property
     def backups(self) -> Path:
         return self.state / "backups"
 

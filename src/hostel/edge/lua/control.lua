@@ -3,6 +3,7 @@ local cjson = require "cjson.safe"
 local certificates = require "hostel.certificates"
 local counts = require "hostel.counts"
 local idleness = require "hostel.idleness"
+local metrics = require "hostel.metrics"
 local pages = require "hostel.pages"
 local routes = require "hostel.routes"
 local settings = require "hostel.settings"
@@ -95,6 +96,10 @@ local function post_idleness()
     return answer_each("idleness", "websites", idleness.find)
 end
 
+local function take_metrics()
+    return answer(200, '{"taken":[' .. table.concat(metrics.take(), ",") .. "]}")
+end
+
 -- Of records that are in memory: the others are read from disk once somebody asks for them.
 local function post_serials()
     -- A predecessor of who asks may have written a record that it could not push: what is known of its name ends here.
@@ -135,6 +140,7 @@ local VERBS = {
     ["POST /arrivals"] = post_arrivals,
     ["POST /serials"] = post_serials,
     ["POST /idleness"] = post_idleness,
+    ["POST /metrics"] = take_metrics,
     ["GET /status"] = get_status,
     ["GET /explained"] = get_explained,
 }

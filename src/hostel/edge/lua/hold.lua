@@ -195,6 +195,7 @@ local function hold()
     if not entry or entry.is_broken then
         return pages.answer_state(entry)
     end
+    var.waited = "yes"
     traffic.leave()
     local run, refused = take_bound(), nil
     if var.unread == "yes" then -- part of the body may be gone: nobody can send it again

@@ -3,6 +3,8 @@
 local bodies = require "hostel.bodies"
 local complain = require "hostel.complain"
 local counts = require "hostel.counts"
+local metrics = require "hostel.metrics"
+local routes = require "hostel.routes"
 local variables = require "hostel.variables"
 
 local get = variables.get
@@ -10,6 +12,13 @@ local get = variables.get
 local function uncount(key)
     if key and key ~= "" then
         counts.remove(key)
+    end
+end
+
+local function count(bound)
+    local entry = routes.find(get("host"))
+    if entry and entry.website and entry.state ~= "deleted" then
+        metrics.note_end(entry.website, ngx.status, bound)
     end
 end
 
@@ -27,8 +36,10 @@ local function attempt(deed, value)
 end
 
 return function()
-    attempt(uncount, get("bound"))
+    local bound = get("bound")
+    attempt(uncount, bound)
     attempt(uncount, get("place"))
     attempt(uncount, get("held"))
     attempt(release, get("upload"))
+    attempt(count, bound)
 end
