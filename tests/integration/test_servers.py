@@ -6,6 +6,7 @@ import json
 import os
 import select
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,7 +23,7 @@ from servers import SERVERS, install, put
 
 SITE_MEMORY_MB = 256
 APPETITE_MB = 180
-GONE_S = 15.0
+DEADLINE_S = 30.0
 CGROUPS = Path("/sys/fs/cgroup")
 SERVED_AGAIN_S = 2.0
 # One website may use all that its owner may use: during a reload two runs do not fit but for the surge.
@@ -64,6 +65,11 @@ def grace(small: Platform) -> User:
     return user
 
 
+@pytest.fixture(scope="module")
+def henry(small: Platform) -> User:
+    return small.add_user_with_server("henry")
+
+
 @pytest.fixture
 def site(small: Platform, grace: User) -> Iterator[str]:
     """The label of no website yet; whatever is there afterwards is deleted."""
@@ -72,6 +78,13 @@ def site(small: Platform, grace: User) -> Iterator[str]:
         api.delete(f"websites/grace.{small.domain}/")
     for name in ("record.txt", "life.txt"):
         (small.paths.homes / "grace" / name).unlink(missing_ok=True)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
 
 
 def create(small: Platform, user: User, label: str, command: str, **webapp: object) -> None:
@@ -232,7 +245,8 @@ def resident_mb(pid: int) -> int:
 
 @pytest.fixture
 def filled(small: Platform, grace: User, site: str) -> str:
-    """A website at 80 % of its memory, which is all the memory that its owner has."""
+    """A website at 80 % of its memory, which is all the memory that its owner has: no other run still ends."""
+    until(lambda: not traces(small))
     create(small, grace, site, hungry(APPETITE_MB))
     assert 0.75 < resident_mb(first_process(small, site)) / SITE_MEMORY_MB < 0.85
     return site
@@ -276,19 +290,29 @@ def test_a_website_that_starts_does_not_push_a_serving_one_out_of_memory(
     assert_nothing_was_lost(small, grace, account)
 
 
-def test_enabled_again_a_website_has_room_beside_its_run_that_still_ends(small: Platform) -> None:
-    user = small.add_user_with_server("henry")
+@pytest.mark.parametrize("way", ["disabled and enabled", "deleted and made again"])
+def test_a_website_that_was_gone_has_room_beside_its_run_that_still_ends(
+    small: Platform, henry: User, way: str
+) -> None:
     serve = f"x = b'x' * ({APPETITE_MB} << 20); exec(open('answer.py').read())"
-    create(small, user, "henry", f'exec python3 -c "{serve}"')
-    with ThreadPoolExecutor(1) as pool, small.api(user) as api:
-        slow = pool.submit(small.get, "henry", "/slow?s=6")
-        time.sleep(0.5)
-        for enabled in (False, True):
-            answer = api.patch(f"websites/henry.{small.domain}/", json={"enabled": enabled})
-        assert answer.json()["webapp"]["state"] == "running", answer.text
-        assert not slow.done(), "the first run had ended before the second came"
-        assert slow.result().status_code == 200
-    small.delete(user, "henry")
+    command = f'exec python3 -c "{serve}"'
+    create(small, henry, "henry", command, buffer_requests=False)
+    with socket.create_connection(("127.0.0.1", small.http_port), timeout=30) as visitor, small.api(henry) as api:
+        visitor.sendall(f"POST / HTTP/1.0\r\nHost: henry.{small.domain}\r\nContent-Length: 4\r\n\r\nhe".encode())
+        until(lambda: small.edge_status("henry")["requests"] == 1)
+        if way == "deleted and made again":
+            small.delete(henry, "henry")
+            create(small, henry, "henry", command)
+        else:
+            for enabled in (False, True):
+                answer = api.patch(f"websites/henry.{small.domain}/", json={"enabled": enabled})
+            assert answer.json()["webapp"]["state"] == "running", answer.text
+        second = small.get("henry").json()["run"]
+        visitor.sendall(b"re")
+        answered = visitor.makefile("rb").read()
+    small.delete(henry, "henry")
+    assert b" 200 OK" in answered
+    assert second.encode() not in answered, "the first run had ended before the second came"
 
 
 def test_with_the_strategy_replace_two_runs_never_overlap_and_no_request_fails(
@@ -314,10 +338,7 @@ def test_a_website_deleted_during_its_reload_leaves_nothing(small: Platform, gra
         assert traces(small)
         asyncio.run(delete_amid_reload(small, grace, site, after_s=after_s))
         assert small.get(site).status_code == 404
-        deadline = time.monotonic() + GONE_S
-        while traces(small) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert traces(small) == set()
+        until(lambda: not traces(small))
 
 
 async def delete_amid_reload(small: Platform, user: User, label: str, *, after_s: float) -> None:

@@ -634,12 +634,14 @@ class Node:
     def _end(self, sandbox: Sandbox) -> None:
         """A run that visitors do not get: it was draining when the agent died, or never switched to."""
         owner = self.websites.get(sandbox.record.website)
-        if owner is not None and owner.tenant is sandbox.tenant:
-            task = owner.retire(sandbox)
-        else:
-            task = asyncio.create_task(self._end_orphan(sandbox), name=f"end {sandbox.run}")
-            self._tasks[f"end {sandbox.run}"] = task
         limits = self._surges.pop(sandbox.run, None)
+        if owner is not None and owner.tenant is sandbox.tenant:
+            owner.retire(sandbox)
+            if limits is not None:  # it has room of its own now
+                sandbox.tenant.end_surge(limits)
+            return
+        task = asyncio.create_task(self._end_orphan(sandbox), name=f"end {sandbox.run}")
+        self._tasks[f"end {sandbox.run}"] = task
         if limits is not None:
             task.add_done_callback(lambda _: sandbox.tenant.end_surge(limits))
 

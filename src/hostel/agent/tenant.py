@@ -4,13 +4,14 @@ Allocates what the panel must not choose (uid, paths, addresses). Knows nothing 
 """
 
 import asyncio
+import contextlib
 import errno
 import grp
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -173,13 +174,24 @@ class Tenant:
         self._apply_limits()
 
     def add_surge(self, limits: Limits) -> None:
-        """Let a second run of a website exist beside the serving one without the tenant's limit ending either."""
-        self._surge_bytes += limits.memory_bytes
-        self._apply_limits()
+        """Let a run exist beside the one that visitors get without the tenant's limit ending either."""
+        self._change_surge(limits.memory_bytes)
 
     def end_surge(self, limits: Limits) -> None:
-        self._surge_bytes -= limits.memory_bytes
-        self._apply_limits()
+        self._change_surge(-limits.memory_bytes)
+
+    @contextlib.contextmanager
+    def surge(self, limits: Limits) -> Iterator[None]:
+        self.add_surge(limits)
+        try:
+            yield
+        finally:
+            self.end_surge(limits)
+
+    def _change_surge(self, memory_bytes: int) -> None:
+        self._surge_bytes += memory_bytes
+        if self.is_ready:  # else `ensure` does it, or nothing is left of the cgroup, and it must not be made again
+            self._apply_limits()
 
     def _apply_limits(self) -> None:
         limits = self.record.limits

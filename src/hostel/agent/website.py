@@ -400,17 +400,23 @@ class Website:
         while self._retiring:
             await asyncio.wait(list(self._retiring.values()))
 
-    def retire(self, sandbox: Sandbox) -> asyncio.Task[None]:
-        """Let a run that gets no new requests finish those it has, then end it, in the background."""
+    def retire(self, sandbox: Sandbox) -> None:
+        """Let a run that gets no new requests finish those it has, then end it, in the background.
+
+        Until it has ended its owner may use as much memory more: whoever replaces, disables or deletes a website need
+        not wait before there is room for the next run.
+        """
+        room = self.spec.limits
+        self.tenant.add_surge(room)
         task = asyncio.create_task(self._retire(sandbox), name=f"retire {sandbox.run}")
         self._retiring[sandbox.run] = task
 
         def done(_: object) -> None:
             self._retiring.pop(sandbox.run, None)
+            self.tenant.end_surge(room)
             self._changed.set()
 
         task.add_done_callback(done)
-        return task
 
     def _situation(self) -> Situation:
         return Situation(
@@ -488,22 +494,13 @@ class Website:
     async def _start_and_switch(self, spec: WebsiteSpec) -> None:
         """Steps 2 and 3 of a deploy. On any failure the run before serves, and nothing of the new one is left."""
         before = self._serving
-        others = [*self._retiring.values()]  # of a website that was disabled and enabled again, say
-        room = spec.limits if before is not None or others else None
-        if room is not None:
-            self.tenant.add_surge(room)
-        try:
+        with self.tenant.surge(spec.limits) if before is not None else contextlib.nullcontext():
             sandbox = await self._start(spec)
             failpoint.reach("website.deploy.accepted")
             await self._switch(sandbox, before)
-        except BaseException:
-            if room is not None:
-                self.tenant.end_surge(room)
-            raise
-        self._note_deploy(Phase.DRAINING if before is not None else Phase.DONE, version=spec.version)
-        ending = asyncio.gather(*([self.retire(before)] if before is not None else others), return_exceptions=True)
-        if room is not None:
-            ending.add_done_callback(lambda _: self.tenant.end_surge(room))
+            self._note_deploy(Phase.DRAINING if before is not None else Phase.DONE, version=spec.version)
+            if before is not None:
+                self.retire(before)
 
     async def _start(self, spec: WebsiteSpec) -> Sandbox:
         """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
