@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, Playwright
 
 from live import Platform, User
 
-DEADLINE_MS = 15_000
+DEADLINE_MS = 30_000
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"

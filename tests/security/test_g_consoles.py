@@ -110,9 +110,11 @@ def test_g9_the_end_of_a_login_closes_its_tabs(
                 kept.type("echo control-$((1 + 1))\n")
                 kept.wait_for(b"control-2")
             else:
-                platform.hostel("user", "suspend", "nike")
-                assert tab.code_of_close() in (1000, 4401)
-                platform.hostel("user", "resume", "nike")
+                try:
+                    platform.hostel("user", "suspend", "nike")
+                    assert tab.code_of_close() in (1000, 4401)
+                finally:
+                    platform.hostel("user", "resume", "nike")
 
 
 def test_g4_consoles_of_others_are_none(platform: Platform, alice: User, console: Console) -> None:
