@@ -176,7 +176,7 @@ def end_console(tenant: str, number: int) -> None:
 def read_console(tenant: str, number: int) -> bytes:
     """What it has shown last. Raises UnknownConsole or ConsoleUnreachable."""
     with contextlib.closing(_stream("GET", f"/tenants/{tenant}/consoles/{number}/latest", {})) as response:
-        return _read_bounded(response)
+        return _read_all(response)
 
 
 def give_console_input(tenant: str, number: int, data: bytes) -> int:
@@ -346,16 +346,25 @@ def printable(found: object) -> str:
 
 def read_json(response: httpx.Response) -> Any:
     """A tenant's own process has written it: bounded, and no more is believed than that it is JSON."""
-    return _parse_json(_read_bounded(response))
+    return _parse_json(_read_all(response))
 
 
-def _read_bounded(response: httpx.Response) -> bytes:
+def _read_all(response: httpx.Response) -> bytes:
+    """Raises FilesUnreachable also where that is more than is ever read of one answer."""
+    body = read_bounded(response, most=_LISTING_BYTES)
+    if len(body) > _LISTING_BYTES:
+        raise FilesUnreachable
+    return body
+
+
+def read_bounded(response: httpx.Response, *, most: int) -> bytes:
+    """A little more than `most` bytes where there are more. Raises FilesUnreachable."""
     body = b""
     try:
         for piece in response.iter_raw():
             body += piece
-            if len(body) > _LISTING_BYTES:
-                raise FilesUnreachable
+            if len(body) > most:
+                break
     except httpx.HTTPError as error:
         raise FilesUnreachable from error
     return body

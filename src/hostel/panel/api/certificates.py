@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from hostel.panel import agent
 from hostel.panel.api import schema_domains as schema
-from hostel.panel.api.serializers import CertificateSent
+from hostel.panel.api.shapes_domain import CertificateSent
 from hostel.panel.api.views import OwnersView
 from hostel.panel.domains import certificates
 from hostel.panel.domains.models import Domain

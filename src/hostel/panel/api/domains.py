@@ -6,7 +6,7 @@ from rest_framework.response import Response
 
 from hostel.panel.api import schema_domains as schema
 from hostel.panel.api.errors import refused_as
-from hostel.panel.api.serializers import DomainChange, DomainCreation, shown_domain
+from hostel.panel.api.shapes_domain import DomainChange, DomainCreation, shown_domain
 from hostel.panel.api.views import OwnersView
 from hostel.panel.domains import claim
 from hostel.panel.domains.models import Domain, DomainExists

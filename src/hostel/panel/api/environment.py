@@ -7,9 +7,9 @@ from django.http import Http404
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hostel.panel.api import schema
+from hostel.panel.api import schema_environment as schema
 from hostel.panel.api.errors import refused_as
-from hostel.panel.api.serializers import FileImport, VariableChange, VariableCreation
+from hostel.panel.api.shapes_environment import FileImport, VariableChange, VariableCreation
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.environment import UnreadableFile, read_file

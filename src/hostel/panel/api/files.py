@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from hostel.panel import agent
 from hostel.panel.accounts.models import Scope
-from hostel.panel.api import schema
+from hostel.panel.api import schema_files as schema
 from hostel.panel.api.errors import CODE_HEADER
 from hostel.panel.api.views import OwnersView
 from hostel.panel.files import deeds

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from hostel.panel import agent
 from hostel.panel.accounts.models import ApiToken, NamedToken
-from hostel.panel.api import schema
+from hostel.panel.api import schema_files as schema
 from hostel.panel.api.authentication import is_still_good, token_of
 from hostel.panel.api.views import OwnersView
 

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from hostel.panel.api import shapes_account as shapes
-from hostel.panel.api.schema import NOT_STORED, REFUSALS, USERNAME, error, invalid
+from hostel.panel.api.schema import NOT_STORED, REFUSALS, RESERVED, USERNAME, error, invalid
 
 _TOKEN: dict[str, Any] = {
     "id": 3,
@@ -15,12 +15,11 @@ _TOKEN: dict[str, Any] = {
     "expires_at": "2027-01-31T12:00:00Z",
     "last_used_at": None,
 }
-_RESERVED = "Only with your account's full token: a named one is refused. "
 
 list_tokens = extend_schema(
     operation_id="tokens_list",
     summary="List your named tokens",
-    description=_RESERVED,
+    description=RESERVED,
     tags=["account"],
     parameters=[USERNAME],
     responses={
@@ -32,7 +31,7 @@ list_tokens = extend_schema(
 create_token = extend_schema(
     operation_id="tokens_create",
     summary="Make a named token of limited power",
-    description=_RESERVED + "A token does only what its scopes say, until it expires or is deleted; what it lacks "
+    description=RESERVED + "A token does only what its scopes say, until it expires or is deleted; what it lacks "
     "a scope for is 403 `scope_missing`, naming the scope. Its secret is in this answer and nowhere else.",
     tags=["account"],
     parameters=[USERNAME],
@@ -59,7 +58,7 @@ create_token = extend_schema(
 delete_token = extend_schema(
     operation_id="tokens_destroy",
     summary="Delete a named token: it is refused at once",
-    description=_RESERVED,
+    description=RESERVED,
     tags=["account"],
     parameters=[USERNAME, OpenApiParameter("token_id", int, OpenApiParameter.PATH, description="Its `id`.")],
     responses={
@@ -87,7 +86,7 @@ _ENTRY: dict[str, Any] = {
 read_audit = extend_schema(
     operation_id="audit_read",
     summary="Read who changed what of your account",
-    description=_RESERVED + "The newest first. Changes by calls, pages and the operator's command line; no entry "
+    description=RESERVED + "The newest first. Changes by calls, pages and the operator's command line; no entry "
     "holds a secret, nor any text that you sent but names. The newest 50,000 are kept.",
     tags=["account"],
     parameters=[

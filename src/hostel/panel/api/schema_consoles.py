@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
 from hostel.panel.api import shapes_console as shapes
-from hostel.panel.api.schema import NOT_STORED, REFUSALS, USERNAME, error, invalid
+from hostel.panel.api.schema import NOT_STORED, REFUSALS, RESERVED, USERNAME, error, invalid
 
 _CONSOLE: dict[str, Any] = {
     "id": 24,
@@ -17,7 +17,6 @@ _CONSOLE: dict[str, Any] = {
     "console_url": "/user/xanthippe/consoles/24/",
     "console_frame_url": "/user/xanthippe/consoles/24/frame/",
 }
-_RESERVED = "Only with your account's full token: a named one is refused. "
 _SHOWN = OpenApiResponse(shapes.ConsoleShown, examples=[OpenApiExample("A console", value=_CONSOLE)])
 _AWAY = {503: error("The console, or the platform's agent, does not answer", "The console does not answer.")}
 _NO_CONSOLE = {404: error("You have no such console; it may have ended", "There is no such console.")}
@@ -28,7 +27,7 @@ _OF_ONE: dict[str, Any] = {"tags": ["consoles"], "parameters": [USERNAME, _NUMBE
 list_consoles = extend_schema(
     operation_id="consoles_list",
     summary="List your consoles",
-    description=_RESERVED + "A console that has ended is in no list.",
+    description=RESERVED + "A console that has ended is in no list.",
     responses={
         200: OpenApiResponse(shapes.ConsoleShown(many=True), examples=[OpenApiExample("One console", value=_CONSOLE)]),
         **REFUSALS,
@@ -40,7 +39,7 @@ list_consoles = extend_schema(
 list_shared_consoles = extend_schema(
     operation_id="consoles_shared",
     summary="List consoles that others share with you: none, here nobody can",
-    description=_RESERVED,
+    description=RESERVED,
     responses={
         200: OpenApiResponse(shapes.ConsoleShown(many=True), examples=[OpenApiExample("One console", value=_CONSOLE)]),
         **REFUSALS,
@@ -51,7 +50,7 @@ list_shared_consoles = extend_schema(
 create_console = extend_schema(
     operation_id="consoles_create",
     summary="Open a console",
-    description=_RESERVED + "It runs at once, whether a browser shows it or not, and until its command ends: through "
+    description=RESERVED + "It runs at once, whether a browser shows it or not, and until its command ends: through "
     "closed tabs and restarts of the platform's own parts. What it showed last can be read for a minute after that.",
     request=shapes.ConsoleCreation,
     examples=[
@@ -75,7 +74,7 @@ create_console = extend_schema(
 get_console = extend_schema(
     operation_id="consoles_get",
     summary="Show a console",
-    description=_RESERVED,
+    description=RESERVED,
     responses={200: _SHOWN, **REFUSALS, **_NO_CONSOLE, **_AWAY},
     **_OF_ONE,
 )
@@ -83,7 +82,7 @@ get_console = extend_schema(
 delete_console = extend_schema(
     operation_id="consoles_delete",
     summary="End a console, and all that runs in it",
-    description=_RESERVED,
+    description=RESERVED,
     responses={204: OpenApiResponse(description="Ended"), **REFUSALS, **_NO_CONSOLE, **NOT_STORED},
     **_OF_ONE,
 )
@@ -91,7 +90,7 @@ delete_console = extend_schema(
 read_console_output = extend_schema(
     operation_id="consoles_output",
     summary="Read what a console has shown last",
-    description=_RESERVED,
+    description=RESERVED,
     responses={
         200: OpenApiResponse(
             shapes.OutputShown,
@@ -107,7 +106,7 @@ read_console_output = extend_schema(
 send_console_input = extend_schema(
     operation_id="consoles_input",
     summary="Type into a console",
-    description=_RESERVED,
+    description=RESERVED,
     request=shapes.ConsoleInput,
     examples=[OpenApiExample("A command", value={"input": "ls\n"}, request_only=True)],
     responses={

@@ -4,8 +4,9 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 
-from hostel.panel.api import serializers as shapes
+from hostel.panel.api import shapes_domain as shapes
 from hostel.panel.api.schema import DOMAIN, NOT_FOUND, NOT_STORED, REFUSALS, USERNAME, error, invalid
+from hostel.panel.api.shapes_website import ReloadShown
 
 _NAME = OpenApiParameter("name", str, OpenApiParameter.PATH, description="The further domain, in any letter case.")
 _CNAME = "cname-149201785532908.example.com"
@@ -101,7 +102,7 @@ check_domain = extend_schema(
     **_ONE,
 )
 
-_OK = OpenApiResponse(shapes.ReloadShown, examples=[OpenApiExample("Done", value={"status": "OK"})])
+_OK = OpenApiResponse(ReloadShown, examples=[OpenApiExample("Done", value={"status": "OK"})])
 _CERTIFICATE = OpenApiResponse(
     shapes.CertificateShown,
     examples=[
@@ -152,7 +153,7 @@ set_certificate = extend_schema(
     ],
     responses={
         200: _OK,
-        202: OpenApiResponse(shapes.ReloadShown, examples=[OpenApiExample("Later", value={"status": "starting"})]),
+        202: OpenApiResponse(ReloadShown, examples=[OpenApiExample("Later", value={"status": "starting"})]),
         **invalid({"cert": ["The certificate is for www.example.net, not for www.example.org."]}),
         409: error("It could not be obtained", "DNS for www.example.org points to 192.0.2.7, not here."),
         **REFUSALS,

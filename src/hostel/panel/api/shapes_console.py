@@ -7,33 +7,21 @@ from rest_framework import serializers
 from hostel.wire.console import INPUT_BYTES_LIMIT, SHELL, TEXT_BYTES_LIMIT
 
 
+def _text(help_text: str) -> serializers.CharField:
+    return serializers.CharField(
+        default="", allow_blank=True, allow_null=True, max_length=TEXT_BYTES_LIMIT, help_text=help_text
+    )
+
+
 class ConsoleCreation(serializers.Serializer[Any]):
     executable = serializers.CharField(
         default=SHELL,
         max_length=TEXT_BYTES_LIMIT,
         help_text="`bash`, `python`, `python3.X` as installed, or the absolute path of a program.",
     )
-    arguments = serializers.CharField(
-        default="",
-        allow_blank=True,
-        allow_null=True,
-        max_length=TEXT_BYTES_LIMIT,
-        help_text="For the executable, quoted as in a shell.",
-    )
-    working_directory = serializers.CharField(
-        default="",
-        allow_blank=True,
-        allow_null=True,
-        max_length=TEXT_BYTES_LIMIT,
-        help_text="Where it begins: an absolute path. Default: your home.",
-    )
-    virtualenv = serializers.CharField(
-        default="",
-        allow_blank=True,
-        allow_null=True,
-        max_length=TEXT_BYTES_LIMIT,
-        help_text="In which virtualenv: its name, as for `workon`, or its absolute path. Default: none.",
-    )
+    arguments = _text("For the executable, quoted as in a shell.")
+    working_directory = _text("Where it begins: an absolute path. Default: your home.")
+    virtualenv = _text("In which virtualenv: its name, as for `workon`, or its absolute path. Default: none.")
 
 
 class ConsoleInput(serializers.Serializer[Any]):

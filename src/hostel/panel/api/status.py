@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from hostel.panel.api.schema import DOMAIN, NO_TROUBLE, NOT_FOUND, REFUSALS, USERNAME
-from hostel.panel.api.serializers import REASON_HELP, DeployShown, shown_condition, shown_trouble
+from hostel.panel.api.shapes_website import REASON_HELP, DeployShown, shown_condition, shown_trouble
 from hostel.panel.api.views import OwnersView
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Trouble

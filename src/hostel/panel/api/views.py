@@ -18,11 +18,11 @@ from rest_framework.views import APIView
 
 from hostel.panel.accounts.models import Scope, User
 from hostel.panel.accounts.places import place_of
-from hostel.panel.api import schema
+from hostel.panel.api import schema_websites as schema
 from hostel.panel.api.authentication import actor_of, user_of
 from hostel.panel.api.errors import CODE_HEADER, refused_as
 from hostel.panel.api.permissions import check_exposure
-from hostel.panel.api.serializers import WebsiteChange, WebsiteCreation, shown, wanted_by
+from hostel.panel.api.shapes_website import WebsiteChange, WebsiteCreation, shown, wanted_by
 from hostel.panel.audit.models import act_as
 from hostel.panel.domains.models import DomainExists
 from hostel.panel.websites import deploy

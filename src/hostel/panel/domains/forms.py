@@ -4,16 +4,15 @@ from typing import Any
 
 from django import forms
 
-from hostel.panel.api.serializers import CertificateSent, DomainChange, DomainCreation
-from hostel.panel.websites.forms import ShapedForm, text
+from hostel.panel.api.shapes_domain import CertificateSent, DomainChange, DomainCreation
+from hostel.panel.websites.forms import ShapedForm, text, text_box
 from hostel.panel.websites.models import Website
 
 _TO_THE_WEBSITE = "the website"
 
 
 def _pem(label: str, hint: str) -> forms.CharField:
-    attributes = {"rows": 6, "class": "mono", "spellcheck": "false", "placeholder": "-----BEGIN", "autocomplete": "off"}
-    return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=forms.Textarea(attributes))
+    return text_box(label=label, rows=6, hint=hint, placeholder="-----BEGIN", autocomplete="off")
 
 
 class NewDomainForm(ShapedForm):

@@ -17,14 +17,14 @@ from hostel.panel.files.modes import find_mode
 from hostel.panel.files.paths import address, home_of, is_below
 from hostel.panel.files.text import EDIT_BYTES, Text, digest_of, read_text, write_text
 from hostel.panel.websites import deploy
-from hostel.wire.errors import FileChanged, FilesUnreachable, HostelError, NoSuchFile
+from hostel.wire.errors import FileChanged, HostelError, NoSuchFile
 
 
 def show(request: HttpRequest, user: User, path: str, found: httpx.Response) -> HttpResponse:
     """`found`: the file, opened and unread."""
     length = int(found.headers["content-length"])
     with contextlib.closing(found):
-        text = read_text(_read(found)) if length <= EDIT_BYTES else None
+        text = read_text(agent.read_bounded(found, most=EDIT_BYTES)) if length <= EDIT_BYTES else None
     page: dict[str, Any] = {"size": length, "is_too_large": length > EDIT_BYTES}
     reloaded = user.websites.find(request.GET.get("reloaded", ""))
     if reloaded is not None:
@@ -62,7 +62,7 @@ def _conflict(request: HttpRequest, user: User, path: str, data: bytes) -> HttpR
             if int(found.headers["content-length"]) > EDIT_BYTES:
                 words = f"The file has become larger than {EDIT_BYTES >> 10} KiB meanwhile, and was left as it is."
                 return _again(request, user, path, data, digest="absent", error=words, status=409)
-            digest = digest_of(_read(found))
+            digest = digest_of(agent.read_bounded(found, most=EDIT_BYTES))
     except NoSuchFile:
         return _again(request, user, path, data, digest="absent", is_gone=True, status=409)
     return _again(request, user, path, data, digest=digest, is_changed=True, status=409)
@@ -90,16 +90,3 @@ def _page(request: HttpRequest, user: User, path: str, text: Text | None, **page
         **page,
     }
     return render(request, "files/file.html", page, status=page.pop("status", 200))
-
-
-def _read(found: httpx.Response) -> bytes:
-    """At most what an editor takes, and one more."""
-    data = b""
-    try:
-        for piece in found.iter_raw():
-            data += piece
-            if len(data) > EDIT_BYTES:
-                break
-    except httpx.HTTPError as error:
-        raise FilesUnreachable from error
-    return data

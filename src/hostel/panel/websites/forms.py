@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from django import forms
 from rest_framework import serializers
 
-from hostel.panel.api.serializers import FileImport, VariableCreation
 from hostel.panel.api.shapes_edge import HttpUserCreation, MappingRequest
+from hostel.panel.api.shapes_environment import FileImport, VariableCreation
 from hostel.panel.api.shapes_webapp import WebappRequest
 from hostel.panel.websites.models import Website
 
@@ -41,22 +41,35 @@ def text(*, label: str, hint: str = "", **attributes: Any) -> forms.CharField:
     return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=widget)
 
 
+def text_box(*, label: str, rows: int, hint: str = "", **attributes: Any) -> forms.CharField:
+    """Lines of code, which the shape checks."""
+    return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=_lines(rows, **attributes))
+
+
+class CommandField(forms.CharField):
+    """A command, without the line break that comes along when a line is copied."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__(label="Command", help_text=hint, required=False, strip=False, widget=_lines(3))
+
+    def to_python(self, value: Any) -> str:
+        command = super().to_python(value) or ""
+        return command.removesuffix("\r\n").removesuffix("\n")
+
+
+def _lines(rows: int, **attributes: Any) -> forms.Textarea:
+    return forms.Textarea(
+        {"rows": rows, "class": "mono", "spellcheck": "false", "autocapitalize": "none", **attributes}
+    )
+
+
 class CommandForm(ShapedForm):
     shape = WebappRequest
 
-    command = forms.CharField(
-        label="Command",
-        required=False,
-        strip=False,
-        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}),
-        help_text="Run by bash in your home; it must listen on the unix socket $DOMAIN_SOCKET. Saving starts it beside "
-        "what runs, and switches visitors over once it listens.",
+    command = CommandField(
+        "Run by bash in your home; it must listen on the unix socket $DOMAIN_SOCKET. Saving starts it beside what "
+        "runs, and switches visitors over once it listens."
     )
-
-    def clean_command(self) -> str:
-        """Without the line break that comes along when a line is copied."""
-        command: str = self.cleaned_data["command"]
-        return command.removesuffix("\r\n").removesuffix("\n")
 
 
 class DeletionForm(forms.Form):
@@ -83,12 +96,7 @@ class VariableForm(ShapedForm):
     shape = VariableCreation
 
     name = text(label="Name", hint="Letters, digits and underscores: DJANGO_SECRET_KEY", **{"class": "mono"})
-    value = forms.CharField(
-        label="Value",
-        required=False,
-        strip=False,
-        widget=forms.Textarea({"rows": 1, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}),
-    )
+    value = text_box(label="Value", rows=1)
     is_secret = secret_box("Hidden: nobody is shown the value again, not even you")
 
     def clean_name(self) -> str:
@@ -103,14 +111,11 @@ class VariableForm(ShapedForm):
 class ImportForm(ShapedForm):
     shape = FileImport
 
-    content = forms.CharField(
+    content = text_box(
         label="Text of a .env file",
-        required=False,
-        strip=False,
-        widget=forms.Textarea(
-            {"rows": 5, "class": "mono", "spellcheck": "false", "placeholder": "DEBUG=0\nDATABASE_URL=sqlite:///db"}
-        ),
-        help_text="One NAME=value a line. Variables that are there already get the new value.",
+        rows=5,
+        hint="One NAME=value a line. Variables that are there already get the new value.",
+        placeholder="DEBUG=0\nDATABASE_URL=sqlite:///db",
     )
     is_secret = secret_box("Hide all of them")
 

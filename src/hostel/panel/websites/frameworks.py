@@ -30,12 +30,16 @@ class Framework:
     key: str
     title: str
     about: str
-    packages: tuple[str, ...]
-    known_by: str = ""  # the package that a virtualenv for it has
+    packages: tuple[str, ...]  # its own first
     command: str = _UVICORN  # below the virtualenv's bin
     application: str = "main:app"  # where none is found
     kinds: tuple[str, ...] = ()  # what makes an application of it
     listens_on: Listens = Listens.SOCKET
+
+    @property
+    def known_by(self) -> str:
+        """The package that a virtualenv for it has."""
+        return self.packages[0] if self.packages else ""
 
     @property
     def has_example(self) -> bool:
@@ -77,7 +81,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Django",
             about="The whole kit: database, admin, forms",
             packages=("django", _SERVER),
-            known_by="django",
             application="mysite.asgi:application",
             kinds=("get_asgi_application",),
         ),
@@ -86,7 +89,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="FastAPI",
             about="APIs from type hints",
             packages=("fastapi", _SERVER),
-            known_by="fastapi",
             kinds=("FastAPI",),
         ),
         Framework(
@@ -94,7 +96,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="FastHTML",
             about="HTML pages in pure Python",
             packages=("python-fasthtml", _SERVER),
-            known_by="python-fasthtml",
             kinds=("FastHTML", "fast_app"),
         ),
         Framework(
@@ -102,7 +103,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Starlette",
             about="Small and fast",
             packages=("starlette", _SERVER),
-            known_by="starlette",
             kinds=("Starlette",),
         ),
         Framework(
@@ -110,7 +110,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Litestar",
             about="APIs, batteries included",
             packages=("litestar", _SERVER),
-            known_by="litestar",
             kinds=("Litestar",),
         ),
         Framework(
@@ -118,7 +117,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Flask",
             about="The classic, not async",
             packages=("flask", "gunicorn"),
-            known_by="flask",
             command=_GUNICORN,
             application="app:app",
             kinds=("Flask",),
@@ -128,7 +126,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Flask-SocketIO",
             about="Flask with live events",
             packages=("flask-socketio", "simple-websocket", "gunicorn"),
-            known_by="flask-socketio",
             command="gunicorn --workers 1 --threads 100 --bind unix:$DOMAIN_SOCKET {application}",
             application="app:app",
             kinds=("Flask",),
@@ -138,7 +135,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Streamlit",
             about="Data apps",
             packages=("streamlit",),
-            known_by="streamlit",
             command=_STREAMLIT,
             application="app.py",
             listens_on=Listens.PORT,
@@ -148,7 +144,6 @@ FRAMEWORKS: Mapping[str, Framework] = {
             title="Quart",
             about="Flask, but async",
             packages=("quart", _SERVER),
-            known_by="quart",
             application="app:app",
             kinds=("Quart",),
         ),

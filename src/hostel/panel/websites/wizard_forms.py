@@ -4,9 +4,9 @@ from typing import Any
 
 from django import forms
 
-from hostel.panel.api.serializers import WebsiteCreation, wanted_by
+from hostel.panel.api.shapes_website import WebsiteCreation, wanted_by
 from hostel.panel.websites.build import check_name, read_packages
-from hostel.panel.websites.forms import ShapedForm, text
+from hostel.panel.websites.forms import CommandField, ShapedForm, text
 from hostel.wire.website import Listens
 from hostel.wire.workshop import Surroundings
 
@@ -44,13 +44,7 @@ class NewWebsiteForm(ShapedForm):
     shape = WebsiteCreation
 
     domain_name = text(label="Address", hint="Your name below the platform's domain, or a domain of your own.")
-    command = forms.CharField(
-        label="Command",
-        strip=False,
-        required=False,
-        widget=forms.Textarea({"rows": 3, "class": "mono", "spellcheck": "false", "autocapitalize": "none"}),
-        help_text="Run by bash in the folder below.",
-    )
+    command = CommandField("Run by bash in the folder below.")
     working_directory = text(label="Folder", hint="Where the command is run; empty is your home.")
     listens_on = forms.ChoiceField(
         label="Listens on",
@@ -59,11 +53,6 @@ class NewWebsiteForm(ShapedForm):
             (Listens.PORT.value, "the port $PORT, for servers that know no sockets"),
         ],
     )
-
-    def clean_command(self) -> str:
-        """Without the line break that comes along when a line is copied."""
-        command: str = self.cleaned_data["command"]
-        return command.removesuffix("\r\n").removesuffix("\n")
 
     def clean(self) -> dict[str, Any]:
         sent = self.cleaned_data
