@@ -36,7 +36,7 @@ from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.metrics import Metrics
 from hostel.agent.overview import Overviews
-from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, panel_spec, prepare
+from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, complete, panel_spec
 from hostel.agent.ports import Ports
 from hostel.agent.publication import Publication
 from hostel.agent.reconcile import ORPHAN_DRAIN_S
@@ -160,7 +160,7 @@ class Node:
             names={},
             hibernation=Hibernation(),
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
-            prepare=lambda spec, tenant: prepare(spec, tenant, launcher, sandboxes, newest=node.newest_version()),
+            complete=lambda spec: complete(spec, newest=node.newest_version()),
         )
         node = cls(paths, config, installation, parts)
         await node._restore()

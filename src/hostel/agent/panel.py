@@ -1,10 +1,10 @@
-"""The panel as the agent knows it: a website that nobody can PUT or DELETE, prepared before each new run, and the place
-where wanted state is pulled from.
+"""The panel as the agent knows it: a website that nobody can PUT or DELETE, and the place where wanted state is pulled
+from.
 
-Each time it hears the newest version that the agent has seen: so a panel notices that its database was restored.
+With each pull, and at the start of each run, it hears the newest version that the agent has seen: so a panel notices
+that its database was restored.
 """
 
-import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +12,9 @@ from pathlib import Path
 import httpx
 import structlog
 
-from hostel.agent.errors import RunFailed
-from hostel.agent.failure import describe_exit
-from hostel.agent.launch import Launcher
-from hostel.agent.sandbox import Sandboxes
 from hostel.agent.sockets import SOCKET_NAME
-from hostel.agent.tenant import Tenant
 from hostel.wire.codec import parse
 from hostel.wire.config import Config
-from hostel.wire.console import INPUT_BYTES_LIMIT
 from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import SYSTEM_TENANT
 from hostel.wire.website import MIB, Limits, TenantLimits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
@@ -29,12 +23,8 @@ log = structlog.get_logger()
 
 PANEL_VERSION = Version(epoch=0, revision=0)
 PANEL_TENANT_LIMITS = TenantLimits()  # of the panel and root's commands beside it
-_COMMAND = (
-    "exec python -m uvicorn hostel.panel.asgi:application --uds $DOMAIN_SOCKET --no-access-log --lifespan off"
-    f" --ws websockets-sansio --ws-max-size {INPUT_BYTES_LIMIT} --ws-per-message-deflate false"
-)
-_PREPARE = "exec python -m hostel.panel prepare --newest {epoch}.{revision}"
-_PREPARE_DEADLINE_S = 120.0
+_COMMAND = "exec python -m hostel.panel.serve"
+_START_DEADLINE_S = 180.0  # migrations of a large database among it
 _PULL_DEADLINE_S = 20.0
 _ANSWER_LIMIT_BYTES = 128 * MIB
 _ROWS: dict[str, type[object]] = {
@@ -53,30 +43,17 @@ def panel_spec(config: Config) -> WebsiteSpec:
         enabled=True,
         command=_COMMAND,
         always_on=True,  # it never sleeps: nobody could wake it
+        start_deadline_s=_START_DEADLINE_S,
         drain_s=60.0,  # an API call may wait 45 s for a deploy
         limits=Limits(memory_bytes=768 * MIB, pids=256, cpu=1.0),
     )
 
 
-async def prepare(
-    spec: WebsiteSpec, tenant: Tenant, launcher: Launcher, sandboxes: Sandboxes, *, newest: Version
-) -> None:
-    """Before a run of the panel: bring its database to its code. Nothing for other websites. Raises RunFailed.
-
-    `newest` is the newest version that this agent has seen.
-    """
+def complete(spec: WebsiteSpec, *, newest: Version) -> WebsiteSpec:
+    """`spec` as its next run is started. The panel's is told `newest`, the newest version that this agent has seen."""
     if spec.tenant != SYSTEM_TENANT:
-        return
-    command = _PREPARE.format(epoch=newest.epoch, revision=newest.revision)
-    run = launcher.website(replace(spec, command=command), tenant)
-    sandbox = await sandboxes.start(run, tenant)
-    try:
-        async with asyncio.timeout(_PREPARE_DEADLINE_S):
-            ended = await asyncio.shield(sandbox.exit)
-        if ended.code != 0:
-            raise RunFailed(describe_exit(ended, spec.limits, await sandboxes.tail(sandbox)))
-    finally:
-        await sandboxes.stop(sandbox, grace_s=1.0)
+        return spec
+    return replace(spec, command=f"{spec.command} --newest {newest.epoch}.{newest.revision}")
 
 
 async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: Version, newest: Version) -> Wanted:

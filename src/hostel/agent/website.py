@@ -108,7 +108,7 @@ class Parts:
     names: dict[str, str]  # canonical domain → the website that has it, by its own; until visitors are told otherwise
     hibernation: Hibernation
     start_slots: asyncio.Semaphore  # not more starts at once than the machine has room for
-    prepare: Callable[[WebsiteSpec, Tenant], Awaitable[None]]  # before a run: the panel's migrations
+    complete: Callable[[WebsiteSpec], WebsiteSpec]  # before a run: what the panel is told at its start
 
 
 class Interrupted(Exception):
@@ -518,9 +518,9 @@ class Website:
                 await self._parts.gates.require(self.tenant.socket_directory)
             if spec.listens_on is Listens.PORT:
                 await self.tenant.let_edge_in()
-            await self._parts.prepare(spec, self.tenant)
             began = time.monotonic()
-            sandbox = await sandboxes.start(self._parts.launcher.website(spec, self.tenant), self.tenant)
+            run = self._parts.launcher.website(self._parts.complete(spec), self.tenant)
+            sandbox = await sandboxes.start(run, self.tenant)
             self._beginning = sandbox.run
             try:
                 accepting = asyncio.create_task(self._until_accepting(sandbox, spec))
