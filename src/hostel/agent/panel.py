@@ -8,6 +8,7 @@ that its database was restored.
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import structlog
@@ -27,12 +28,8 @@ _COMMAND = "exec python -m hostel.panel.serve"
 _START_DEADLINE_S = 180.0  # migrations of a large database among it
 _PULL_DEADLINE_S = 20.0
 _ANSWER_LIMIT_BYTES = 128 * MIB
-_ROWS: dict[str, type[object]] = {
-    "tenants": TenantSpec,
-    "websites": WebsiteSpec,
-    "deleted_tenants": Tombstone,
-    "deleted_websites": Tombstone,
-}
+_ROWS = frozenset({"tenants", "websites", "deleted_tenants", "deleted_websites"})
+T = TypeVar("T")
 
 
 def panel_spec(config: Config) -> WebsiteSpec:
@@ -96,24 +93,26 @@ def read_wanted(data: object) -> Wanted:
     """
     if not isinstance(data, dict):
         raise MalformedMessage("Wanted: expected an object")
-    return parse(Wanted, {key: _readable(key, value) for key, value in data.items()})
+    lists = {key: value for key, value in data.items() if isinstance(value, list)}
+    return replace(
+        parse(Wanted, {key: value for key, value in data.items() if key not in lists or key not in _ROWS}),
+        tenants=_readable(TenantSpec, "tenants", lists),
+        websites=_readable(WebsiteSpec, "websites", lists),
+        deleted_tenants=_readable(Tombstone, "deleted_tenants", lists),
+        deleted_websites=_readable(Tombstone, "deleted_websites", lists),
+    )
 
 
-def _readable(key: str, value: object) -> object:
-    kind = _ROWS.get(key)
-    if kind is None or not isinstance(value, list):
-        return value
+def _readable(kind: type[T], key: str, lists: dict[str, list[object]]) -> tuple[T, ...]:
     rows = []
-    for row in value:
+    for row in lists.get(key, ()):
         try:
-            parse(kind, row)
+            rows.append(parse(kind, row))
         except MalformedMessage as error:
             log.error(
                 "a row of wanted state cannot be read; it is left out", kind=key, name=_name(row), error=str(error)
             )
-        else:
-            rows.append(row)
-    return rows
+    return tuple(rows)
 
 
 def _name(row: object) -> str:

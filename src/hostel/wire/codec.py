@@ -10,25 +10,29 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hostel.wire.errors import MalformedMessage
 
 T = TypeVar("T")
+_Read = Callable[[Any], Any]  # raises _Misfit
 _PLAIN = (str, int, bool)  # as JSON has them
 
 
+class _Misfit(Exception):
+    """What does not fit; whoever holds it adds where, from the inside out."""
+
+    def __init__(self, what: str, *place: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.place = list(place)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Shape:
-    hints: dict[str, Any]
-    fields: dict[str, "dataclasses.Field[Any]"]
-
-
-@functools.cache
-def _shape(kind: type[Any]) -> _Shape:
-    """Found out once: for a thousand reports it would take most of the time."""
-    return _Shape(typing.get_type_hints(kind), {field.name: field for field in dataclasses.fields(kind)})
+class _Field:
+    read: _Read
+    is_required: bool
 
 
 def to_jsonable(value: object) -> Any:
@@ -36,7 +40,7 @@ def to_jsonable(value: object) -> Any:
     if type(value) in _PLAIN or value is None:
         return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_jsonable(getattr(value, name)) for name in _shape(type(value)).fields}
+        return {name: to_jsonable(getattr(value, name)) for name in _fields(type(value))}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, tuple | list):
@@ -51,72 +55,122 @@ def parse(kind: type[T], data: object, *, where: str = "") -> T:
 
     Raises MalformedMessage, naming the place and what would be accepted.
     """
+    try:
+        return _read_object(kind, data)
+    except _Misfit as misfit:
+        place = (where + "".join(reversed(misfit.place))).removeprefix(".")
+        raise MalformedMessage(f"{place or kind.__name__}: {misfit.what}") from None
+
+
+def _read_object(kind: type[T], data: object) -> T:
     if not isinstance(data, dict):
-        raise MalformedMessage(f"{where or kind.__name__}: expected an object")
-    shape = _shape(kind)  # type: ignore[arg-type]  # a class is hashable
-    hints, fields = shape.hints, shape.fields
-    unknown = sorted(set(data) - set(fields))
-    if unknown:
-        raise MalformedMessage(f"{where or kind.__name__}: unknown key {unknown[0]!r}")
+        raise _Misfit("expected an object")
+    fields = _fields(kind)  # type: ignore[arg-type]  # a class is hashable
     values: dict[str, Any] = {}
-    for name, field in fields.items():
-        place = f"{where}.{name}" if where else name
-        if name in data:
-            values[name] = _parse_value(hints[name], data[name], place)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise MalformedMessage(f"{place}: missing")
+    for name, value in data.items():
+        field = fields.get(name)
+        if field is None:
+            raise _Misfit(f"unknown key {min(set(data) - set(fields))!r}")
+        try:
+            values[name] = field.read(value)
+        except _Misfit as misfit:
+            misfit.place.append(f".{name}")
+            raise
+    if len(values) < len(fields):
+        for name, field in fields.items():
+            if field.is_required and name not in values:
+                raise _Misfit("missing", f".{name}")
     return kind(**values)
 
 
-def _parse_value(hint: Any, value: object, where: str) -> Any:
-    if hint in _PLAIN and type(value) is hint:
-        return value
+# Found out once for each kind and hint: for thousands of records it would take most of the time.
+
+
+@functools.cache
+def _fields(kind: type[Any]) -> dict[str, _Field]:
+    hints = typing.get_type_hints(kind)
+    return {
+        field.name: _Field(_reader(hints[field.name]), is_required=_has_no_default(field))
+        for field in dataclasses.fields(kind)
+    }
+
+
+def _has_no_default(field: "dataclasses.Field[Any]") -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+@functools.cache
+def _reader(hint: Any) -> _Read:
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
-        return _parse_optional(hint, value, where)
+        (inner,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
+        return functools.partial(_read_optional, _reader(inner))
     if origin is tuple:
-        if not isinstance(value, list):
-            raise MalformedMessage(f"{where}: expected a list")
-        (item_hint, _) = typing.get_args(hint)
-        return tuple(_parse_value(item_hint, item, f"{where}[{i}]") for i, item in enumerate(value))
+        (inner, _) = typing.get_args(hint)
+        return functools.partial(_read_list, _reader(inner))
     if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, dict):
-            raise MalformedMessage(f"{where}: expected an object")
-        (_, item_hint) = typing.get_args(hint)
-        return {str(key): _parse_value(item_hint, item, f"{where}.{key}") for key, item in value.items()}
-    supertype = getattr(hint, "__supertype__", None)
-    return _parse_scalar(supertype or hint, value, where)
+        (_, inner) = typing.get_args(hint)
+        return functools.partial(_read_mapping, _reader(inner))
+    kind = getattr(hint, "__supertype__", hint)
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_read_object, kind)  # type: ignore[arg-type]  # is_dataclass admits instances too
+    if issubclass(kind, enum.Enum):
+        return functools.partial(_read_enum, kind)
+    return _read_float if kind is float else functools.partial(_read_plain, kind)
 
 
-def _parse_optional(hint: Any, value: object, where: str) -> Any:
-    if value is None:
-        return None
-    (inner,) = [arg for arg in typing.get_args(hint) if arg is not types.NoneType]
-    return _parse_value(inner, value, where)
+def _read_optional(read: _Read, value: object) -> Any:
+    return None if value is None else read(value)
 
 
-def _parse_scalar(hint: Any, value: object, where: str) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return parse(hint, value, where=where)  # type: ignore[arg-type]  # is_dataclass admits instances too
-    if isinstance(hint, type) and issubclass(hint, enum.Enum):
+def _read_list(read: _Read, value: object) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _Misfit("expected a list")
+    items = []
+    for index, item in enumerate(value):
         try:
-            return hint(value)
-        except ValueError:
-            accepted = ", ".join(str(member.value) for member in hint)
-            raise MalformedMessage(f"{where}: expected one of {accepted}") from None
-    if hint is float and type(value) in (int, float):
-        return _parse_float(value, where)
-    if type(value) is not hint:
-        raise MalformedMessage(f"{where}: expected {hint.__name__}")
+            items.append(read(item))
+        except _Misfit as misfit:
+            misfit.place.append(f"[{index}]")
+            raise
+    return tuple(items)
+
+
+def _read_mapping(read: _Read, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Misfit("expected an object")
+    items = {}
+    for key, item in value.items():
+        try:
+            items[str(key)] = read(item)
+        except _Misfit as misfit:
+            misfit.place.append(f".{key}")
+            raise
+    return items
+
+
+def _read_enum(kind: type[enum.Enum], value: object) -> enum.Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        accepted = ", ".join(str(member.value) for member in kind)
+        raise _Misfit(f"expected one of {accepted}") from None
+
+
+def _read_plain(kind: type[Any], value: object) -> Any:
+    if type(value) is not kind:
+        raise _Misfit(f"expected {kind.__name__}")
     return value
 
 
-def _parse_float(value: Any, where: str) -> float:
+def _read_float(value: Any) -> float:
     """JSON as Python reads it has NaN, infinities and integers beyond every float: a timer of NaN stops all timers."""
+    if type(value) not in (int, float):
+        raise _Misfit("expected float")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise MalformedMessage(f"{where}: expected a finite number")
+        raise _Misfit("expected a finite number")
     return number
