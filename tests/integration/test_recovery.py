@@ -199,6 +199,31 @@ def test_whoever_gets_a_name_next_sees_no_log_of_who_had_it(mortal: Platform) ->
     assert mortal.shell("hugo", "ls /var/log") == ""
 
 
+def test_metrics_outlast_an_agent_that_ends_in_order_and_a_torn_file_begins_anew(mortal: Platform, gina: User) -> None:
+    for label in ("gina", "torn-gina"):
+        mortal.create(gina, label, answering())
+        mortal.get(label)
+
+    def seen(label: str) -> int:
+        points = mortal.ask_agent("GET", f"/websites/{label}.{mortal.domain}/metrics").json()["points"]
+        return sum(point["answered"][0] for point in points)
+
+    until(lambda: (seen("gina"), seen("torn-gina")) == (1, 1))
+    before = mortal.part_pid("agent")
+    send_signal(before, signal.SIGTERM)
+    until(lambda: mortal.part_pid("agent") not in (0, before))
+    until(mortal.is_up)
+    (mortal.paths.metrics / f"torn-gina.{mortal.domain}").write_bytes(b"metrics1 and no more")
+    assert seen("gina") == 1
+    assert seen("torn-gina") == 0
+    assert "metrics cannot be read and begin anew" in (mortal.paths.log / "agent.log").read_text()
+    mortal.get("torn-gina")
+    until(lambda: seen("torn-gina") == 1)
+    for label in ("gina", "torn-gina"):
+        mortal.delete(gina, label)
+        assert not (mortal.paths.metrics / f"{label}.{mortal.domain}").exists()
+
+
 def test_sites_that_never_listen_do_not_keep_others_from_starting(mortal: Platform, gina: User) -> None:
     with ThreadPoolExecutor(9) as pool:
         stuck = [pool.submit(mortal.create, gina, f"s{number}-gina", "sleep 600") for number in range(8)]

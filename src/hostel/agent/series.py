@@ -14,8 +14,6 @@ from hostel.wire.metrics import Latency, MetricsPoint
 
 MINUTE_S = 60
 # Places of the edge's counters, as edge/lua/metrics.lua has them.
-ANSWERED = range(1, 5)
-STREAMS = 5
 FIRST_TIME = 6
 TIMES = 34
 PLACES = FIRST_TIME + TIMES - 1
@@ -90,18 +88,14 @@ class Ring:
 
     def find(self, index: int) -> MetricsPoint | None:
         """The point that begins `index` times `minutes` minutes after 1970 began; None where nothing was seen."""
-        at, *answered, p50, p95, p99, memory, cpu_s, over_s, restarts, reloads = _POINT.unpack_from(
+        at, a, b, c, d, streams, p50, p95, p99, memory, cpu_s, over_s, restarts, reloads = _POINT.unpack_from(
             self._points, index % self.size * _POINT.size
         )
         if at != index:
             return None
-        a, b, c, d, streams = answered
         return MetricsPoint(
             at_s=index * self.minutes * MINUTE_S,
-            answered_2xx=a,
-            answered_3xx=b,
-            answered_4xx=c,
-            answered_5xx=d,
+            answered=(a, b, c, d),
             streams=streams,
             latency=None if math.isnan(p50) else Latency(p50_s=_round(p50), p95_s=_round(p95), p99_s=_round(p99)),
             memory_bytes=memory or None,

@@ -35,6 +35,7 @@ from hostel.wire.errors import (
     UnknownWebsite,
     error_from_answer,
 )
+from hostel.wire.metrics import Period, WebsiteMetrics
 from hostel.wire.report import (
     Explained,
     ProofReport,
@@ -97,6 +98,12 @@ def find_status(canonical_name: str) -> WebsiteStatus | None:
         return parse(WebsiteStatus, _ask("GET", f"/websites/{canonical_name}/status", deadline_s=_QUICK_S))
     except UnknownWebsite:
         return None
+
+
+def get_metrics(canonical_name: str, period: Period) -> WebsiteMetrics:
+    """Raises UnknownWebsite where the agent has not heard of it yet."""
+    path = f"/websites/{canonical_name}/metrics?period={period.value}"
+    return parse(WebsiteMetrics, _ask("GET", path, deadline_s=_QUICK_S))
 
 
 def list_websites(tenant: str, *, domains: Sequence[str] = ()) -> tuple[WebsiteReport, ...]:

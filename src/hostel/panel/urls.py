@@ -14,6 +14,7 @@ from hostel.panel.api import (
     files,
     http_users,
     logs,
+    metrics,
     static_files,
     status,
     tokens,
@@ -76,6 +77,7 @@ urlpatterns = [
     path(_ACCOUNT + "tokens/", tokens.Tokens.as_view(), name="tokens"),
     path(_ACCOUNT + "tokens/<int:token_id>/", tokens.Token.as_view(), name="token"),
     path(_ACCOUNT + "audit/", tokens.Audit.as_view(), name="audit"),
+    path(_WEBSITES + "<str:domain_name>/metrics/", metrics.Metrics.as_view(), name="metrics"),
     path(_WEBSITES + "<str:domain_name>/status/", status.WebsiteStatus.as_view(), name="status"),
     path(
         "api/v1/user/<str:username>/domains/<str:domain_name>/ssl/",

@@ -25,10 +25,7 @@ class MetricsPoint:
     """Of one minute, or of ten."""
 
     at_s: int  # when it begins, since 1970
-    answered_2xx: int = 0
-    answered_3xx: int = 0
-    answered_4xx: int = 0
-    answered_5xx: int = 0
+    answered: tuple[int, ...] = (0, 0, 0, 0)  # by the class of the status: 2xx, 3xx, 4xx, 5xx
     streams: int = 0  # WebSockets and event streams that were opened; they are none of the above
     latency: Latency | None = None  # None: the website answered nothing
     memory_bytes: int | None = None  # the most that was seen; None: nothing ran awake

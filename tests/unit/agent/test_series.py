@@ -36,7 +36,7 @@ def test_samples_of_one_minute_add_up() -> None:
     ring.add(NOON, Sample(counts=[0, 1, 0, 0, 0, 0, *[0] * TIMES], memory_bytes=90, cpu_s=1.0, over_s=10.0, restarts=1))
     point = ring.find(NOON)
     assert point is not None
-    assert (point.answered_2xx, point.answered_3xx, point.answered_4xx, point.answered_5xx) == (6, 1, 2, 3)
+    assert point.answered == (6, 1, 2, 3)
     assert (point.streams, point.memory_bytes, point.cpu_cores, point.restarts, point.reloads) == (4, 100, 0.2, 1, 0)
     assert point.at_s == NOON * 60
     assert point.latency is None  # no answer of the website's own
@@ -58,7 +58,7 @@ def test_a_clock_that_is_set_back_takes_the_place_of_what_was_ahead_of_it() -> N
     for minute in (NOON, NOON + 1, NOON - 59, NOON + 1):
         ring.add(minute, answered(1))
     points = {minute - NOON: ring.find(minute) for minute in (NOON - 59, NOON, NOON + 1)}
-    assert {after: point.answered_2xx for after, point in points.items() if point} == {0: 1, 1: 1}
+    assert {after: point.answered[0] for after, point in points.items() if point} == {0: 1, 1: 1}
 
 
 def test_ten_minutes_are_one_point_of_the_day_with_the_most_memory_and_the_percentiles_of_all() -> None:
@@ -72,7 +72,7 @@ def test_ten_minutes_are_one_point_of_the_day_with_the_most_memory_and_the_perce
     point = series.day.find(NOON // 10)
     assert point is not None
     assert point.latency is not None
-    assert (point.answered_2xx, point.memory_bytes, point.cpu_cores) == (100, 9, 0.075)
+    assert (point.answered[0], point.memory_bytes, point.cpu_cores) == (100, 9, 0.075)
     assert 0.008 <= point.latency.p50_s <= 0.0115
     assert 0.7 <= point.latency.p95_s <= 1.1
     last = series.hour.find(NOON + 9)
@@ -112,7 +112,7 @@ def test_numbers_stop_at_the_largest_that_there_is_room_for() -> None:
         series.add(NOON, Sample(counts=[0] + [2**32 - 1] * PLACES, restarts=2**16 - 1))
     point = series.hour.find(NOON)
     assert point is not None
-    assert (point.answered_2xx, point.restarts) == (2**32 - 1, 2**16 - 1)
+    assert (point.answered[0], point.restarts) == (2**32 - 1, 2**16 - 1)
 
 
 def test_what_was_written_is_read_again_and_goes_on() -> None:
