@@ -10,7 +10,7 @@ import pytest
 
 from console_tabs import Tab, logged_in, tab_on
 from consoles import consoles_of, open_shell
-from live import Platform, User, send_signal
+from live import Platform, User, running, send_signal
 from waiting import until
 
 AHEAD, PIECE = 1 << 18, 1 << 16
@@ -18,12 +18,8 @@ AHEAD, PIECE = 1 << 18, 1 << 16
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
-    mortal = Platform(settings="[panel]\nrequests_per_minute = 100000")
-    try:
-        mortal.up()
+    with running("[panel]\nrequests_per_minute = 100000") as mortal:
         yield mortal
-    finally:
-        mortal.remove()
 
 
 @pytest.fixture(scope="module")
