@@ -651,7 +651,7 @@ class Website:
             self._crashes += 1
             self._restarts += 1
             jitter = random.random()  # noqa: S311  # spreads restarts, hides nothing
-            self._retry_at = time.monotonic() + retry_delay_s(self._crashes, jitter=jitter)
+            self._retry_at = time.monotonic() + self._retry_delay_s(self._crashes, jitter=jitter)
             self._enter(State.BACKING_OFF)
         else:
             self._enter(State.FAILED)
@@ -745,7 +745,7 @@ class Website:
 
     async def _hold(self, hold_s: float) -> None:
         """Where nothing serves let visitors wait, each for `hold_s`; who comes to a crash loop is told so instead."""
-        if self._serving is None and retry_delay_s(self._crashes + 1, jitter=0) <= HOLD_RETRY_S:
+        if self._serving is None and self._retry_delay_s(self._crashes + 1) <= HOLD_RETRY_S:
             self._enter(State.STARTING)
             await self._publish(RouteState.HELD, hold_s=hold_s)
 
@@ -880,7 +880,7 @@ class Website:
             return RouteState.DISABLED
         if self._state is State.ASLEEP:
             return RouteState.ASLEEP
-        is_down_for_long = self._state is State.BACKING_OFF and retry_delay_s(self._crashes, jitter=0) > HOLD_RETRY_S
+        is_down_for_long = self._state is State.BACKING_OFF and self._retry_delay_s(self._crashes) > HOLD_RETRY_S
         return RouteState.FAILED if self._state is State.FAILED or is_down_for_long else RouteState.HELD
 
     def _hold_s(self) -> float:
@@ -921,6 +921,9 @@ class Website:
         for name in names:
             await self._parts.keyring.drop(name)
             self._parts.names.pop(name, None)
+
+    def _retry_delay_s(self, crashes: int, *, jitter: float = 0.0) -> float:
+        return retry_delay_s(crashes, jitter=jitter, is_panel=self.spec.tenant == SYSTEM_TENANT)
 
     def _retry_in_s(self) -> float | None:
         return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())

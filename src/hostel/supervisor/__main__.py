@@ -25,13 +25,14 @@ def hostel_parts(paths: Paths) -> list[Part]:
                 StopStep(number=signal.SIGQUIT, wait_s=5.0),  # nginx: answer what has arrived, accept nothing more
                 StopStep(number=signal.SIGTERM, wait_s=2.0),
             ),
-            own_log=OwnLog(path=paths.log / "edge.error.log", reopened_by=signal.SIGUSR1),
+            own_log=_own_log("edge.error", paths),
             clear=partial(end_nginx, paths),
         ),
         Part(
             name="agent",
             argv=_argv("agent", paths),
             stop=(StopStep(number=signal.SIGTERM, wait_s=30.0),),  # it stops all sandboxes
+            own_log=_own_log("agent", paths),
             finish=(*_argv("agent", paths), "--end"),
         ),
         Part(
@@ -40,6 +41,10 @@ def hostel_parts(paths: Paths) -> list[Part]:
             stop=(StopStep(number=signal.SIGTERM, wait_s=5.0),),
         ),
     ]
+
+
+def _own_log(name: str, paths: Paths) -> OwnLog:
+    return OwnLog(path=paths.log / f"{name}.log", reopened_by=signal.SIGUSR1)
 
 
 def _argv(name: str, paths: Paths) -> tuple[str, ...]:

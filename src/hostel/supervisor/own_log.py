@@ -1,4 +1,4 @@
-"""Keeps small the log that a part opens by itself: renames it and asks the part, by a signal, to open it anew.
+"""Keeps small a log that a part can open by itself: renames it and asks the part, by a signal, to open it anew.
 
 No line is lost: until it has heard the signal the part writes on to the renamed file.
 """

@@ -16,6 +16,7 @@ from hostel.supervisor.own_log import OwnLog
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import MalformedMessage
 from hostel.wire.files import write_atomically
+from hostel.wire.output import APPEND, MODE
 from hostel.wire.process import ProcessIdentity
 from hostel.wire.website import MIB
 
@@ -41,7 +42,7 @@ class Part:
     name: str
     argv: tuple[str, ...]
     stop: tuple[StopStep, ...]
-    own_log: OwnLog | None = None  # that it opens by itself, beside its output, whose log `start_part` rotates
+    own_log: OwnLog | None = None  # that it opens anew when it is told to
     clear: Callable[[], object] = _leave_nothing  # ends what it leaves behind when it is killed; may take a second
     finish: tuple[
         str, ...
@@ -65,14 +66,13 @@ def start_part(part: Part, log: Path) -> ProcessIdentity:
     """Start `part` with its output appended to `log`. Raises OSError if it cannot be started."""
     if log.exists() and log.stat().st_size > _LOG_BYTES:
         os.rename(log, f"{log}.1")
-    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     pid = os.posix_spawn(
         part.argv[0],
         part.argv,
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o640),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), APPEND, MODE),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostel.agent.reconcile import RETRY_LIMIT_S, Action, Situation, drain_budgets_s, plan, retry_delay_s
+from hostel.agent.reconcile import (
+    PANEL_RETRY_LIMIT_S,
+    RETRY_LIMIT_S,
+    Action,
+    Situation,
+    drain_budgets_s,
+    plan,
+    retry_delay_s,
+)
 from hostel.wire.website import Version, WebsiteSpec
 
 SERVING = Situation(
@@ -123,6 +131,7 @@ def test_retries_begin_at_once_and_become_rare() -> None:
     assert delays[-1] == RETRY_LIMIT_S
     assert retry_delay_s(1, jitter=1) == 0.25
     assert retry_delay_s(30, jitter=1) == RETRY_LIMIT_S
+    assert retry_delay_s(30, jitter=1, is_panel=True) == PANEL_RETRY_LIMIT_S
 
 
 def test_who_deletes_a_website_does_not_wait_for_what_its_owner_had_set() -> None:
