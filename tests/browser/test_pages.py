@@ -11,6 +11,7 @@ from playwright.sync_api import Page, StorageState, expect
 
 from chromium import OpenWindow, Window
 from live import Platform, User, answering
+from waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -37,6 +38,9 @@ PANEL_PAGES = [
     "user/bob/websites/exits-bob.hostel.localhost/logs/error/",
     "user/bob/websites/exits-bob.hostel.localhost/",
     "user/bob/websites/exits-bob.hostel.localhost/delete/",
+    "user/bob/websites/exits-bob.hostel.localhost/metrics/",
+    "user/bob/websites/seen-bob.hostel.localhost/metrics/",
+    "user/bob/websites/seen-bob.hostel.localhost/metrics/?period=day",
     "user/bob/websites/exits-bob.hostel.localhost/environment/",
     "user/bob/websites/exits-bob.hostel.localhost/static_files/",
     "user/bob/websites/exits-bob.hostel.localhost/password/",
@@ -86,9 +90,16 @@ MEASURE = """() => {
 
 @pytest.fixture(scope="module")
 def websites(platform: Platform, bob: User) -> Iterator[None]:
-    """One that is disabled, and one whose command fails."""
+    """One that is disabled, one whose command fails, and one with visitors."""
     platform.create(bob, "exits-bob", "echo oops >&2; exit 3")
     platform.create(bob, "off-bob", answering())
+    platform.create(bob, "seen-bob", answering())
+    for label in ("exits-bob", "seen-bob"):
+        platform.get(label)
+    with platform.api(bob) as api:
+        until(
+            lambda: '"2xx":1' in api.get(f"websites/seen-bob.{platform.domain}/metrics/").text, "the visit is counted"
+        )
     with platform.api(bob) as api:
         one = f"websites/exits-bob.{platform.domain}/"
         api.post(f"{one}domains/", json={"domain_name": f"more-bob.{platform.domain}"})
@@ -96,7 +107,7 @@ def websites(platform: Platform, bob: User) -> Iterator[None]:
         api.post(f"{one}static_files/", json={"url": "/static/", "path": f"/home/bob/{'directory/' * 20}"})
         api.patch(f"websites/off-bob.{platform.domain}/", json={"enabled": False})
     yield
-    for label in ("exits-bob", "off-bob"):
+    for label in ("exits-bob", "off-bob", "seen-bob"):
         platform.delete(bob, label)
 
 

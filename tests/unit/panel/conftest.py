@@ -36,12 +36,14 @@ from hostel.wire.certificate import (
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.console import ConsoleReport
 from hostel.wire.errors import HostelError, Reason, UnknownTenant, UnknownWebsite, WebsiteDisabled
+from hostel.wire.metrics import MetricsPoint, Period, WebsiteMetrics
 from hostel.wire.names import canonical_domain
 from hostel.wire.report import DiskUsage, Proof, ProofReport, ProofRequest, TenantOverview, WebsiteStatus
 from hostel.wire.website import Deploy, Failure, Phase, State, TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
 
 HOST = "www.hostel.localhost:8443"
 PASSWORD = "correct horse battery"
+METRICS_END_S = 1_764_162_000  # 2025-11-26, 13:00 UTC
 
 
 class SmallAgent:
@@ -62,6 +64,7 @@ class SmallAgent:
         self.proofs: dict[str, Proof] = {}  # by domain: what the DNS shows
         self.certificates: dict[str, CertificateReport | HostelError] = {}  # by domain: what there is, or why none
         self.refusal: HostelError | None = None  # every call is refused with it
+        self.points: tuple[MetricsPoint, ...] = ()  # of every website
         self.on_put: Callable[[WebsiteSpec], None] = lambda spec: None
 
     def report(self, spec: WebsiteSpec) -> WebsiteReport:
@@ -112,6 +115,22 @@ class SmallAgent:
 
     async def status(self, request: Request) -> Any:
         return to_jsonable(WebsiteStatus(report=self.report(self.find(request.path_params["canonical"]))))
+
+    async def metrics(self, request: Request) -> Any:
+        period, limits = Period(request.query_params["period"]), self.find(request.path_params["canonical"]).limits
+        step_s, size = (60, 60) if period is Period.HOUR else (600, 144)
+        first = METRICS_END_S // step_s - size
+        return to_jsonable(
+            WebsiteMetrics(
+                period=period,
+                step_s=step_s,
+                from_s=first * step_s,
+                until_s=(first + size) * step_s,
+                memory_limit_bytes=limits.memory_bytes,
+                cpu_limit_cores=limits.cpu,
+                points=self.points,
+            )
+        )
 
     async def list(self, request: Request) -> Any:
         tenant = request.query_params["tenant"]
@@ -192,6 +211,7 @@ class SmallAgent:
                 ),
                 Route("/proof", self.answering(self.proof), methods=["POST"]),
                 Route("/websites/{canonical}", self.answering(self.website), methods=["GET", "PUT", "DELETE"]),
+                Route("/websites/{canonical}/metrics", self.answering(self.metrics)),
                 Route("/websites/{canonical}/status", self.answering(self.status)),
                 Route("/websites/{canonical}/reload", self.answering(self.reload), methods=["POST"]),
             ]

@@ -3,7 +3,16 @@
 from django.urls import path
 
 from hostel.panel.domains import pages as domain_pages
-from hostel.panel.websites import environment_pages, log_pages, settings_pages, site, static_file_pages, views, wizard
+from hostel.panel.websites import (
+    environment_pages,
+    log_pages,
+    metrics_pages,
+    settings_pages,
+    site,
+    static_file_pages,
+    views,
+    wizard,
+)
 
 app_name = "websites"
 urlpatterns = [
@@ -16,6 +25,8 @@ urlpatterns = [
     path("new/<str:key>/findings/", wizard.findings, name="new_findings"),
     path("<str:domain_name>/logs/<str:kind>/", log_pages.show, name="log"),
     path("<str:domain_name>/logs/<str:kind>/more/", log_pages.more, name="log_more"),
+    path("<str:domain_name>/metrics/", metrics_pages.show, name="metrics"),
+    path("<str:domain_name>/metrics/now/", metrics_pages.now, name="metrics_now"),
     path("<str:domain_name>/", site.show, name="show"),
     path("<str:domain_name>/progress/", site.progress, name="progress"),
     path("<str:domain_name>/reload/", site.reload, name="reload"),
