@@ -256,8 +256,11 @@ def test_a18_a_flood_of_unknown_names_evicts_no_route() -> None:
 
 
 def test_a18_control_in_one_dict_with_the_routes_it_does() -> None:
-    one_dict = (ROUTES, "local unknown = ngx.shared.unknown", "local unknown = ngx.shared.routes")
-    with WeakenedEdge(SMALL_TABLE, one_dict) as edge:
+    one_dict = (
+        (ROUTES, "unknown:get(domain)", 'routes:get("unknown " .. domain)'),
+        (ROUTES, "unknown:set(domain,", 'routes:set("unknown " .. domain,'),
+    )
+    with WeakenedEdge(SMALL_TABLE, *one_dict) as edge:
         assert flood_with_unknown_names(edge) == 404
 
 
