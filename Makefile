@@ -43,9 +43,9 @@ tutorial: install-dev ## Play the recipe in a browser and keep its pictures in d
 bench: install-dev ## Requests a second, bare and through Hostel, measured here with wrk
 	@$(VENV_PYTHON) bench/throughput.py
 
-soak: install-dev ## Load, reloads and kills for a long time, then the API fuzzed at length; SECONDS_LONG=3600
+soak: install-dev ## Load, reloads and kills for a long time, then the tests' long forms; SECONDS_LONG=3600
 	@$(VENV_PYTHON) bench/soak.py --seconds $(or $(SECONDS_LONG),600)
-	$(VENV_PYTHON) -m pytest -m soak tests/security/test_api_fuzz.py tests/integration/test_examples.py
+	$(VENV_PYTHON) -m pytest -m soak tests/security/test_api_fuzz.py tests/integration
 
 clean: ## Remove what make has made here (not the demo's data: stop it and remove demo/ yourself)
 	rm -rf .venv .venv-clients .mypy_cache .ruff_cache .pytest_cache

@@ -130,7 +130,7 @@ def count_unexplained(account: Account, record: Path) -> int:
 def through_hostel() -> Iterator[SetUp]:
     with running() as platform:
         user = platform.add_user(NAME)
-        install(platform, user, PACKAGES)
+        install(platform, user)
         created = platform.create(user, NAME, SERVERS["uvicorn"].command)
         if created.json()["webapp"]["state"] != "running":
             raise SystemExit(f"the site did not start: {created.text}")

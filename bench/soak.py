@@ -156,7 +156,7 @@ def soak_stopped_agent(options: Options) -> Outcome:
     seconds = 10.0 if options.is_quick else min(STOPPED_S, options.seconds)
     with running() as platform:
         user = platform.add_user("soak")
-        install(platform, user, ("uvicorn[standard]",))
+        install(platform, user)
         start(platform, user, "soak", "venv/bin/uvicorn --uds $DOMAIN_SOCKET recording:asgi")
         with console.status(f"the agent is stopped for {seconds:g} s"):
             account, was_stopped, took_s = asyncio.run(serve_without_agent(platform, seconds))

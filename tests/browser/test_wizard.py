@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, StorageState, expect
 
 from chromium import OpenWindow, Window
 from live import Platform, User
-from servers import install
+from servers import make_virtualenv
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ SLOW_MS = 60_000  # until pip is done, on a machine that has much else to do
 @pytest.fixture(scope="module")
 def wanda(platform: Platform) -> User:
     user = platform.add_user("wanda")
-    install(platform, user, ("starlette", "uvicorn"))
+    make_virtualenv(platform, user, ("starlette", "uvicorn"))
     platform.shell(user.name, f'mkdir -p "shop/src" "{HOSTILE}" && cat > shop/main.py <<"PY"\n{APP}\nPY')
     return user
 

@@ -21,7 +21,7 @@ async def application(scope, receive, send):
 @pytest.fixture(scope="module")
 def doria(platform: Platform) -> User:
     user = platform.add_user("doria")
-    install(platform, user, ("uvicorn",))
+    install(platform, user)
     platform.shell(user.name, "mkdir -p site/shop")
     put(platform, user, "site/shop/__init__.py", "")
     put(platform, user, "site/shop/asgi.py", DJANGO_LIKE)

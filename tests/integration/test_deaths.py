@@ -21,13 +21,13 @@ from live import Platform, User, answering, running, send_signal, unmount_below
 from load import Account, Load, under
 from waiting import until
 
-SITES = 50
+REBOOTED, REBOOTED_LONG = 25, 50
 
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Platform]:
     """A platform of which parts are killed."""
-    with running(f"[limits]\nuser_websites = {SITES + 1}") as mortal:
+    with running(f"[limits]\nuser_websites = {REBOOTED_LONG + 1}") as mortal:
         yield mortal
 
 
@@ -201,18 +201,20 @@ def cgroups(installation: str) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("sites", [REBOOTED, pytest.param(REBOOTED_LONG, marks=pytest.mark.soak)])
 def test_i4_a22_after_a_reboot_the_first_request_to_each_site_succeeds_also_if_all_come_at_once(
-    mortal: Platform, erin: User
+    mortal: Platform, erin: User, sites: int
 ) -> None:
     """And none is started twice."""
-    labels = [f"s{number}-erin" for number in range(SITES)]
+    labels = [f"s{number}-erin" for number in range(sites)]
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda label: mortal.create(erin, label, answering(label)), labels))
+        created = list(pool.map(lambda label: mortal.create(erin, label, answering(label)), labels))
+    assert {each.json()["webapp"]["state"] for each in created} == {"running"}
     reboot(mortal)
     agent_log = mortal.paths.log / "agent.log"
     before = agent_log.stat().st_size
     mortal.up()
-    with ThreadPoolExecutor(SITES) as pool:
+    with ThreadPoolExecutor(sites) as pool:
         answers = list(pool.map(mortal.get, labels))
     started = Counter(
         event["website"]
@@ -220,7 +222,7 @@ def test_i4_a22_after_a_reboot_the_first_request_to_each_site_succeeds_also_if_a
         if event["event"] == "sandbox ready" and event["website"] != f"www.{mortal.domain}"
     )
     assert started == {f"{label}.{mortal.domain}": 1 for label in labels}
-    assert [answer.status_code for answer in answers] == [200] * SITES
+    assert [answer.status_code for answer in answers] == [200] * sites
     assert [answer.json()["word"] for answer in answers] == labels
     for label in labels:
         mortal.delete(erin, label)

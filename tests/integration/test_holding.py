@@ -30,8 +30,12 @@ def lena(mortal: Platform) -> User:
 def test_queueing_for_a_place_does_not_use_up_a_visitors_patience(mortal: Platform, lena: User) -> None:
     """One user's websites start two at a time: the last of these begins when the hold clock of the first is over."""
     labels = [f"q{number}-lena" for number in range(QUEUED)]
+    mortal.in_home("lena", "touch quick")
     with ThreadPoolExecutor(QUEUED) as pool:
-        list(pool.map(lambda label: mortal.create(lena, label, f"sleep 3; exec {answering()}"), labels))
+        list(
+            pool.map(lambda label: mortal.create(lena, label, f"test -e quick || sleep 3; exec {answering()}"), labels)
+        )
+        mortal.in_home("lena", "rm quick")
         reboot(mortal)
         mortal.up()
         began = time.monotonic()

@@ -10,14 +10,13 @@ from load import Account, Load, under
 from reloads import reload_again_and_again
 from servers import SERVERS, install
 
-PACKAGES = ("uvicorn[standard]", "gunicorn", "uvicorn-worker")
-RELOADS = 20
+RELOADS = 12
 
 
 @pytest.fixture(scope="module")
 def dora(platform: Platform) -> User:
     user = platform.add_user("dora")
-    install(platform, user, PACKAGES)
+    install(platform, user)
     return user
 
 
@@ -41,5 +40,5 @@ def test_no_request_is_lost_or_doubled_through_reloads(platform: Platform, dora:
     platform.delete(dora, "dora")
     print(f"{server}: {account.total} requests through {RELOADS} reloads, {len(account.failed)} failed")
     assert account.failed == []
-    assert account.total > 2_000
+    assert account.total > 1_000
     assert recorded(platform, dora) == account.answered

@@ -34,7 +34,7 @@ UPGRADE = (
 @pytest.fixture(scope="module")
 def fay(platform: Platform) -> User:
     user = platform.add_user("fay")
-    install(platform, user, ("uvicorn[standard]",))
+    install(platform, user)
     put(platform, user, "streaming.py", (SITES / "streaming.py").read_text())
     return user
 
