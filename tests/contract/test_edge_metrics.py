@@ -16,10 +16,10 @@ from edge_fixtures import (
     in_background,
     read_until,
     replying,
-    wait_until,
 )
 
 from hostel.wire.route import RouteState
+from waiting import until
 
 OK, REDIRECTED, REFUSED, FAILED, STREAMS, FIRST_TIME, LAST_TIME = 1, 2, 3, 4, 5, 6, 39
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
@@ -57,7 +57,7 @@ class Tally:
         return {place: number for place, number in self.of(website).items() if place >= FIRST_TIME}
 
     def wait(self, website: str, classes: dict[int, int]) -> None:
-        wait_until(lambda: self.classes(website) == classes, what=f"{website} was answered {classes}")
+        until(lambda: self.classes(website) == classes, what=f"{website} was answered {classes}")
 
 
 async def by_path(request: Request, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,9 +103,9 @@ def test_a_time_ends_when_the_answer_begins_and_counts_what_was_waited(edge: Run
     upstream = edge.upstream("slow-1", begin_and_dawdle)
     edge.publish(domain, RouteState.HELD)
     with in_background(lambda: edge.get(domain)) as result:
-        wait_until(lambda: edge.status(domain).held == 1, what="the request is held")
+        until(lambda: edge.status(domain).held == 1, what="the request is held")
         edge.running(domain, upstream)
-        wait_until(lambda: tally.times(domain), what="the answer has begun")
+        until(lambda: tally.times(domain), what="the answer has begun")
         assert tally.classes(domain) == {}  # it goes on
         edge.loop.loop.call_soon_threadsafe(dawdled.set)
         assert result().status == 200
@@ -126,7 +126,7 @@ def test_what_is_waited_for_in_vain_has_a_time_too_and_a_refusal_at_once_has_non
     assert edge.get(domain).status == 504
     with edge.connect() as connection:
         connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\n\r\n".encode())
-        wait_until(lambda: edge.bound("vain-1")[0] == 1, what="the request is at the website")
+        until(lambda: edge.bound("vain-1")[0] == 1, what="the request is at the website")
     tally.wait(domain, {FAILED: 1, REFUSED: 1})  # nginx writes 499 of who has left
     assert sum(tally.times(domain).values()) == 2
     edge.publish(domain, RouteState.HELD, hold_s=0.2)
@@ -173,7 +173,7 @@ def test_the_counts_of_all_workers_come_together_and_a_killed_one_takes_only_wha
             edge.get(domain)
         tally.wait(domain, {OK: 40})
         os.kill(workers[0], signal.SIGKILL)
-        wait_until(lambda: len(set(edge.worker_pids()) - {workers[0]}) == len(workers), what="another worker")
+        until(lambda: len(set(edge.worker_pids()) - {workers[0]}) == len(workers), what="another worker")
         for _ in range(40):
             edge.get(domain)
         tally.wait(domain, {OK: 80})
@@ -189,6 +189,6 @@ def test_while_no_agent_comes_the_oldest_counts_go() -> None:
             edge.running(domain, upstream, access_log="")
             assert edge.get(domain).status == 200
         tally = Tally(edge)
-        wait_until(lambda: tally.classes(domains[-1]) == {OK: 1}, what="the newest counts are there")
+        until(lambda: tally.classes(domains[-1]) == {OK: 1}, what="the newest counts are there")
         assert 1 < len(tally.websites) < len(domains)
         assert domains[0] not in tally.websites
