@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, StorageState, expect
+from playwright.sync_api import Page, Request, StorageState, expect
 
 from chromium import OpenWindow, Window
+from consoles import consoles_of, open_console
 from live import Platform, User, answering
 from waiting import until
 
@@ -55,6 +56,7 @@ PANEL_PAGES = [
     "user/bob/account/history/",
     "nonsense/",
 ]
+FIRST_LOAD_BYTES = 150_000  # as they are sent
 DESCRIPTION = Path(__file__).parents[2] / "docs/reference/openapi.yaml"
 METHODS = {"get", "post", "put", "patch", "delete"}
 LEAST_CONTRAST = 4.5  # WCAG 2.2, level AA, for text of this size
@@ -160,6 +162,27 @@ def test_a_page_of_the_panel_fits_and_can_be_read(
     assert_good_looks(window.page)
     assert window.foreign_requests(platform.panel_url) == []
     assert window.complaints() == []
+
+
+@pytest.mark.usefixtures("websites")
+def test_whoever_comes_for_the_first_time_loads_little(
+    platform: Platform, bob: User, bobs_cookies: StorageState, open_window: OpenWindow
+) -> None:
+    website = f"user/bob/websites/exits-bob.{platform.domain}/"
+    with consoles_of(platform, bob) as api:
+        console = open_console(api, executable="bash")
+        heaviest = ("user/bob/", website, "user/bob/files/home/bob/answer.py/", f"user/bob/consoles/{console.id}/")
+        for path in heaviest:
+            page = open_window(storage_state=bobs_cookies).page
+            loaded: dict[str, int] = {}
+            page.on("requestfinished", lambda request: loaded.update({request.url: sent_bytes(request)}))  # noqa: B023
+            page.goto(f"{platform.panel_url}{path}", wait_until="load")
+            assert any(url.endswith("panel.css") for url in loaded)
+            assert sum(loaded.values()) < FIRST_LOAD_BYTES, loaded
+
+
+def sent_bytes(request: Request) -> int:
+    return request.sizes()["responseBodySize"]
 
 
 @pytest.mark.usefixtures("websites")
