@@ -1,6 +1,7 @@
 """The pages of websites in a real browser: what is done there is done, and what is under way is seen."""
 
 import contextlib
+import re
 import socket
 import ssl
 import time
@@ -63,6 +64,20 @@ def test_a_reload_is_seen_until_the_old_run_has_ended(platform: Platform, at_web
     expect(page.locator(".state")).to_have_text("running")
     assert at_website.complaints() == []
     assert at_website.foreign_requests(platform.panel_url) == []
+
+
+def test_a_command_is_checked_before_it_is_saved(platform: Platform, at_website: Window) -> None:
+    page = at_website.page
+    before = platform.get(LABEL).json()
+    page.get_by_label("Command").fill("/usr/bin/python3 -m uvicorn --port 8000 nothing:app")
+    page.get_by_role("button", name="Check it first").click()
+    expect(page.get_by_role("heading", name="The command doctor")).to_be_visible(timeout=DEADLINE_S * 1000)
+    expect(page.locator(".finding.problem").first).to_be_visible()
+    page.get_by_role("button", name="Use this line").click()
+    expect(page.get_by_label("Command")).to_have_value(re.compile(r"--uds \$DOMAIN_SOCKET"), timeout=DEADLINE_S * 1000)
+    page.reload()
+    assert platform.get(LABEL).json() == before, "nothing was saved"
+    assert at_website.complaints() == []
 
 
 def test_a_command_that_fails_is_explained_and_what_ran_goes_on(platform: Platform, at_website: Window) -> None:

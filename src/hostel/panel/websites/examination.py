@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
+from typing import Self
 
 from hostel.panel import agent
 from hostel.panel.websites import command as lines
 from hostel.panel.websites.command import Command, read_command
-from hostel.wire.errors import NoSuchFile
+from hostel.panel.websites.models import Website
+from hostel.wire.errors import HostelError, NoSuchFile
 from hostel.wire.website import Listens
 from hostel.wire.workshop import Answer, Facts, Import, Outcome, Question
 
@@ -57,6 +59,17 @@ class Case:
     listens_on: Listens = Listens.SOCKET
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, website: Website, line: str) -> Self:
+        """`line` in the place of the website's command."""
+        return cls(
+            username=website.owner.username,
+            line=line,
+            working_directory=website.working_directory,
+            listens_on=Listens(website.listens_on),
+            environment={name: variable.value for name, variable in website.variables.items()},
+        )
+
     @property
     def home(self) -> str:
         return f"/home/{self.username}"
@@ -92,6 +105,14 @@ def examine(case: Case) -> Examination:
         message = f"There is no directory `{case.directory}` in your home."
         return Examination(findings=(Finding(code="no_directory", severity=Severity.PROBLEM, message=message),))
     return Examination(findings=tuple(judge(case, answer)))
+
+
+def examine_if_possible(case: Case) -> Examination | None:
+    """None: the user's files do not answer, so nothing can be said."""
+    try:
+        return examine(case)
+    except HostelError:
+        return None
 
 
 def judge(case: Case, answer: Answer) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from hostel.panel.websites import deploy
 from hostel.panel.websites.condition import Trouble
+from hostel.panel.websites.examination import Case, examine_if_possible
 from hostel.panel.websites.forms import CommandForm, DeletionForm
 from hostel.panel.websites.models import Website
 from hostel.panel.websites.pages import WAIT_S, own_website, to_page
@@ -54,9 +55,16 @@ def switch(request: HttpRequest, website: Website) -> HttpResponse:
 @require_POST
 @own_website
 def command(request: HttpRequest, website: Website) -> HttpResponse:
-    form = CommandForm(request.POST, context={"website": website})
+    """Saves the line; or only shows what the command doctor says of it, or of the line that the doctor proposed."""
+    data = request.POST.copy()
+    if "use" in data:
+        data["command"] = request.POST.get("use", "")
+    form = CommandForm(data, context={"website": website})
     if not form.is_valid():
         return _page(request, website, form, status=400)
+    if "check" in data or "use" in data:
+        case = Case.of(website, form.cleaned_data["command"])
+        return _page(request, website, form, examination=examine_if_possible(case), is_shown=True)
     condition = deploy.change(website, form.wanted, wait_s=WAIT_S)
     if condition.phase is Phase.DONE:
         messages.success(request, "Saved: visitors get the new command." if website.enabled else "Saved.")
@@ -75,8 +83,10 @@ def delete(request: HttpRequest, website: Website) -> HttpResponse:
     return redirect("websites:list", website.owner.username)
 
 
-def _page(request: HttpRequest, website: Website, form: CommandForm, *, status: int = 200) -> HttpResponse:
-    return render(request, "websites/site.html", {"form": form, **_how_it_is(website)}, status=status)
+def _page(
+    request: HttpRequest, website: Website, form: CommandForm, *, status: int = 200, **findings: object
+) -> HttpResponse:
+    return render(request, "websites/site.html", {"form": form, **findings, **_how_it_is(website)}, status=status)
 
 
 def _how_it_is(website: Website) -> dict[str, Any]:

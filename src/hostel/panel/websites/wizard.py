@@ -21,7 +21,7 @@ from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.domains.models import DomainExists
 from hostel.panel.websites import build, deploy
-from hostel.panel.websites.examination import Case, Examination, examine
+from hostel.panel.websites.examination import Case, Examination, examine_if_possible
 from hostel.panel.websites.folders import list_folders, within_home
 from hostel.panel.websites.frameworks import FRAMEWORKS, Framework
 from hostel.panel.websites.models import Website
@@ -185,7 +185,7 @@ def findings(request: HttpRequest, user: User, key: str) -> HttpResponse:
     form = NewWebsiteForm(request.POST, context={"owner": user})
     form.is_valid()  # of all that is wrong only what the doctor is shown matters here
     page = {"examination": None if "command" in form.errors else _examine(user, form), "is_shown": True}
-    return render(request, "websites/new/_findings.html", page)
+    return render(request, "websites/_findings.html", page)
 
 
 def _framework(key: str) -> Framework:
@@ -245,7 +245,6 @@ def _steps(step: str, state: BuildState) -> list[dict[str, str]]:
 
 
 def _examine(user: User, form: NewWebsiteForm) -> Examination | None:
-    """None: the user's files do not answer, so nothing can be said."""
     sent = form.cleaned_data
     case = Case(
         username=user.username,
@@ -253,10 +252,7 @@ def _examine(user: User, form: NewWebsiteForm) -> Examination | None:
         working_directory=sent.get("working_directory", ""),
         listens_on=Listens(sent.get("listens_on") or Listens.SOCKET),
     )
-    try:
-        return examine(case)
-    except HostelError:
-        return None
+    return examine_if_possible(case)
 
 
 def _create(request: HttpRequest, user: User, form: NewWebsiteForm) -> Website | None:
