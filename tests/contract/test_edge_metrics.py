@@ -4,9 +4,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
 
-import pytest
 from edge_fixtures import (
     DOMAIN,
     Request,
@@ -24,12 +22,6 @@ from waiting import until
 OK, REDIRECTED, REFUSED, FAILED, STREAMS, FIRST_TIME, LAST_TIME = 1, 2, 3, 4, 5, 6, 39
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def edge() -> Iterator[RunningEdge]:
-    with RunningEdge() as edge:
-        yield edge
 
 
 class Tally:

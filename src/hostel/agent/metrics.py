@@ -159,7 +159,7 @@ class Metrics:
                     await asyncio.sleep(0)
 
     async def _look_at(self, runs: Mapping[str, Sandbox]) -> None:
-        found = await asyncio.to_thread(_read, [sandbox.cgroup for sandbox in runs.values()])
+        found = await asyncio.to_thread(read_runs, [sandbox.cgroup for sandbox in runs.values()])
         now = time.monotonic()
         for (domain, sandbox), (memory_bytes, cpu_s) in zip(runs.items(), found, strict=True):
             before = self._looks.get(domain)
@@ -226,5 +226,6 @@ def _minute(*, ago_s: float = 0.0) -> int:
     return int(time.time() - ago_s) // MINUTE_S
 
 
-def _read(paths: list[str]) -> list[tuple[int, float]]:
+def read_runs(paths: list[str]) -> list[tuple[int, float]]:
+    """Memory in bytes and seconds of the processor of the runs with these cgroups."""
     return [(cgroup.read_memory_bytes(path), cgroup.read_cpu_s(path)) for path in paths]
