@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hostel.agent.website import WebsiteRecord, write_website
+from hostel.agent.website_record import WebsiteRecord, write_website
 from hostel.wire.codec import parse
 from hostel.wire.website import Deploy, Phase, WebsiteSpec
 

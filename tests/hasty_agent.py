@@ -4,18 +4,18 @@ published before anybody listens. The checker of the fault schedules must find i
 
 import sys
 
+from hostel.agent import website
 from hostel.agent.__main__ import main
-from hostel.agent.sandbox import Sandbox
-from hostel.agent.website import Website
+from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.wire.website import WebsiteSpec
 
 
-async def _at_once(self: Website, sandbox: Sandbox, spec: WebsiteSpec) -> None:
+async def _at_once(sandbox: Sandbox, spec: WebsiteSpec, *, sandboxes: Sandboxes) -> None:
     """In place of waiting until `sandbox` accepts."""
 
 
-assert hasattr(Website, "_until_accepting")
-Website._until_accepting = _at_once  # type: ignore[method-assign]
+assert hasattr(website, "until_accepting")
+website.until_accepting = _at_once
 
 if __name__ == "__main__":
     sys.exit(main())

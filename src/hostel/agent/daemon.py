@@ -23,10 +23,12 @@ from hostel.agent import api, kernel
 from hostel.agent.certificate_desk import find_authority
 from hostel.agent.certificates import CA, ensure_certificates
 from hostel.agent.dns_challenges import answer_by_dns
+from hostel.agent.ending import end_everything
 from hostel.agent.fairness import Fairness
 from hostel.agent.installation import PANEL_NUMBER, Installation, ensure_installation
+from hostel.agent.layout import ensure_directories, write_agent_secret
 from hostel.agent.leftovers import remove_leftovers
-from hostel.agent.node import Node, end_everything, ensure_directories, write_agent_secret
+from hostel.agent.node import Node
 from hostel.agent.panel import pull_wanted
 from hostel.agent.sites_certificate import SitesCertificate
 from hostel.agent.tenant import edge_gid

@@ -7,12 +7,10 @@ touch (the panel's own website and account) is decided here.
 import asyncio
 import contextlib
 import os
-import secrets
 import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Iterable
-from dataclasses import fields
 from pathlib import Path
 
 import structlog
@@ -25,6 +23,7 @@ from hostel.agent.consoles import Consoles
 from hostel.agent.disk import Disk
 from hostel.agent.dns import Dns
 from hostel.agent.doors import Doors
+from hostel.agent.ending import STOP_GRACE_S, end_everything
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
 from hostel.agent.hibernation import Hibernation
@@ -34,6 +33,7 @@ from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation,
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
+from hostel.agent.messages import check_tenant, check_website
 from hostel.agent.metrics import Metrics
 from hostel.agent.overview import Overviews
 from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, complete, panel_spec
@@ -45,33 +45,29 @@ from hostel.agent.refused_files import explain_refusal
 from hostel.agent.renewal import Renewal
 from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
 from hostel.agent.streams import Logger
-from hostel.agent.tenant import Tenant, TenantRecord, read_record, release, set_aside, write_record
+from hostel.agent.tenant import Tenant, TenantRecord, read_record, set_aside, write_record
 from hostel.agent.turns import Turns
 from hostel.agent.usage import Meter
-from hostel.agent.website import Parts, Website, WebsiteRecord, read_websites, write_website
+from hostel.agent.website import Parts, Website
+from hostel.agent.website_record import WebsiteRecord, read_websites, write_website
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
 from hostel.wire.config import Config
-from hostel.wire.environment import check_environment
 from hostel.wire.errors import (
     AccountSuspended,
     DomainTaken,
     HostelError,
-    MalformedMessage,
     StaleSpec,
     StillEnding,
     UnknownTenant,
     UnknownWebsite,
     WebsiteDisabled,
 )
-from hostel.wire.files import remove_temporaries, write_atomically
-from hostel.wire.http_users import check_http_users
-from hostel.wire.names import SYSTEM_TENANT, canonical_domain, check_command, check_username, check_working_directory
+from hostel.wire.files import remove_temporaries
+from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
-from hostel.wire.static_files import check_mappings
 from hostel.wire.website import (
-    MAX_BODY_MB,
     Deploy,
     ExecPlan,
     ExecRequest,
@@ -88,11 +84,7 @@ from hostel.wire.website import (
 
 log = structlog.get_logger()
 
-STOP_GRACE_S = 10.0
 DELETE_DEADLINE_S = 40.0
-LIMIT_CEILING = 1 << 50
-CONNECTIONS_CEILING = 60_000  # a tenant has one address
-TIME_CEILING_S = 86_400
 _SIMULTANEOUS_STARTS = max(2, (os.cpu_count() or 1) * 2)
 _SUSPENSION_PUBLISH_S, _SUSPENSION_GRACE_S = 0.5, 0.5  # all that was promised is two seconds
 TEND_EVERY_S, TENDED_MOST = 5.0, 100
@@ -170,10 +162,7 @@ class Node:
 
     async def put_tenant(self, spec: TenantSpec) -> None:
         """Create a tenant or change its limits and token. Idempotent; a stale spec changes nothing."""
-        check_username(spec.name)
-        _check_limits(spec.limits)
-        if spec.limits.connections > CONNECTIONS_CEILING:
-            raise MalformedMessage(f"limits.connections: expected 1 to {CONNECTIONS_CEILING}")
+        check_tenant(spec)
         async with self._tenant_locks[spec.name]:
             tenant = self.tenants.get(spec.name)
             if tenant is not None:
@@ -280,16 +269,8 @@ class Node:
         Raises StillEnding when a website of that domain was deleted and is not gone yet, and DiskLimitReached for a new
         website that a user asks for whose home is too full.
         """
-        if spec.domain_name.lower() != domain or canonical_domain(domain) != domain:
-            raise MalformedMessage("domain_name: does not belong to this address")
-        check_command(spec.command)
-        check_environment(spec.environment)
+        check_website(spec, domain=domain)
         self._check_names(domain, spec)
-        check_working_directory(spec.working_directory, username=spec.tenant)
-        check_http_users(spec.http_users)
-        check_mappings(spec.static_files, username=spec.tenant)
-        _check_limits(spec.limits)
-        _check_times(spec)
         tenant = self.tenants.get(spec.tenant)
         if tenant is None or tenant.is_leaving or spec.tenant == SYSTEM_TENANT:
             raise UnknownTenant
@@ -348,12 +329,8 @@ class Node:
         )
 
     def _check_names(self, domain: str, spec: WebsiteSpec) -> None:
-        """Raises MalformedMessage, DomainTaken, or StillEnding where the website that had a name leaves it just now."""
-        names = [further.name for further in spec.domains]
-        for further in spec.domains:
-            if canonical_domain(further.name) != further.name or further.redirect_to not in ("", domain, *names):
-                raise MalformedMessage("domains: expected canonical names, which redirect to one of the same website")
-        for name in (domain, *names):
+        """Raises DomainTaken, or StillEnding where the website that had a name leaves it just now."""
+        for name in (domain, *(further.name for further in spec.domains)):
             owner = self.websites.get(self._parts.names.get(name, domain))
             if name == self.config.panel_host:
                 raise DomainTaken
@@ -737,75 +714,3 @@ async def _tolerate(deed: Awaitable[object], **about: str) -> bool:
         log.exception("fault while wanted state was applied", **about)
         return False
     return True
-
-
-def _check_limits(limits: Limits) -> None:
-    for field in fields(limits):
-        if not 0 < getattr(limits, field.name) < LIMIT_CEILING:
-            raise MalformedMessage(f"limits.{field.name}: expected more than 0, and a number that a machine can have")
-
-
-async def end_everything(paths: Paths, installation: Installation) -> None:
-    """End and remove all that this installation has in the kernel: what is known from it alone, not from records.
-
-    TERM to all sandboxes, KILL after a grace. Records stay: the next agent has the websites asleep. Idempotent.
-    """
-    in_cgroups = (name for tree in installation.cgroups for name in cgroup.children(tree))
-    names = {*in_cgroups, *(entry.name for entry in paths.sockets.iterdir())}
-    numbers = sorted(int(name) for name in names if name.isdecimal())
-    tenants = [installation.cgroup_of(number) for number in numbers]
-    runs = [f"{tenant}/{run}" for tenant in tenants for run in cgroup.children(tenant)]
-    await asyncio.to_thread(cgroup.terminate, runs, grace_s=STOP_GRACE_S)
-    sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
-    for run in sandboxes.unknown(set()):
-        await sandboxes.remove_leftover(run)
-    for number in numbers:
-        await asyncio.to_thread(release, paths, installation, number)
-    for tree in installation.cgroups:
-        await asyncio.to_thread(cgroup.kill_tree, tree)
-    await asyncio.to_thread(network.remove_rules, installation)
-
-
-def _check_times(spec: WebsiteSpec) -> None:
-    """The panel's serializers are stricter; what comes here may come from a panel that somebody has taken over."""
-    for field in fields(spec):
-        if field.name.endswith("_s") and not 0 <= getattr(spec, field.name) <= TIME_CEILING_S:
-            raise MalformedMessage(f"{field.name}: expected 0 to {TIME_CEILING_S} seconds")
-    if not spec.sleep_after_s:
-        raise MalformedMessage(f"sleep_after_s: expected 1 to {TIME_CEILING_S} seconds")
-    if not 1 <= spec.max_body_mb <= MAX_BODY_MB:
-        raise MalformedMessage(f"max_body_mb: expected 1 to {MAX_BODY_MB}")
-
-
-def ensure_directories(paths: Paths, *, edge_gid: int) -> None:
-    """The installation's directories with the modes that keep strangers out. Idempotent."""
-    for directory, mode, gid in (
-        (paths.state, 0o711, 0),
-        (paths.run, 0o711, 0),
-        (paths.log, 0o711, 0),
-        (paths.tenants, 0o700, 0),
-        (paths.websites, 0o700, 0),
-        (paths.routes, 0o750, edge_gid),
-        (paths.certificates, 0o711, 0),
-        (paths.homes, 0o711, 0),
-        (paths.backups, 0o700, 0),
-        (paths.metrics, 0o700, 0),
-        (paths.sockets, 0o711, 0),
-        (paths.runs, 0o700, 0),
-        (paths.streams, 0o700, 0),
-        (paths.site_logs, 0o711, 0),
-        (paths.agent_for_root, 0o700, 0),
-        (paths.agent_for_edge, 0o750, edge_gid),
-        (paths.agent_for_panel, 0o755, 0),
-    ):
-        directory.mkdir(parents=True, exist_ok=True)
-        os.chown(directory, 0, gid)
-        directory.chmod(mode)
-
-
-def write_agent_secret(paths: Paths, installation: Installation) -> str:
-    """A new secret that the panel can read: whoever shows it to the panel is the agent."""
-    secret = secrets.token_hex(32)
-    uid = installation.uid(PANEL_NUMBER)
-    write_atomically(paths.agent_secret, secret.encode(), mode=0o400, owner=(uid, uid))
-    return secret

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hostel.agent.installation import FIRST_NUMBER, Installation
 from hostel.agent.tenant import TenantRecord, read_record
-from hostel.agent.website import read_website
+from hostel.agent.website_record import read_website
 from hostel.wire.codec import parse
 from hostel.wire.errors import HostelError, MalformedMessage
 from hostel.wire.names import InvalidName, check_username

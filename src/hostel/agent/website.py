@@ -7,39 +7,36 @@ the outcome.
 
 import asyncio
 import contextlib
-import json
 import random
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
 from hostel.agent import cgroup
 from hostel.agent.errors import RunFailed, SandboxFault
-from hostel.agent.failure import describe_exit, describe_silence
+from hostel.agent.failure import describe_exit
 from hostel.agent.gates import Gates
 from hostel.agent.hibernation import Hibernation, cannot_freeze
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
-from hostel.agent.listeners import find_listeners
+from hostel.agent.notes import Interrupted, Notes
 from hostel.agent.oci import OOM_SCORE
 from hostel.agent.publication import Publication
+from hostel.agent.readiness import until_accepting
 from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, drain_budgets_s, plan, retry_delay_s
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
+from hostel.agent.website_record import WebsiteRecord, write_website
 from hostel.wire import failpoint
-from hostel.wire.codec import parse, to_jsonable
-from hostel.wire.errors import GateClosed, HostelError, MalformedMessage, Reason
-from hostel.wire.files import sync_directory, write_atomically
+from hostel.wire.errors import GateClosed, Reason
+from hostel.wire.files import sync_directory
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
-from hostel.wire.report import PastFailure
 from hostel.wire.route import RouteState
 from hostel.wire.website import (
     Deploy,
@@ -58,12 +55,6 @@ from hostel.wire.website import (
 
 log = structlog.get_logger()
 
-T = TypeVar("T")
-
-_PROBE_FIRST_S, _PROBE_LIMIT_S = 0.005, 0.05
-# A command that listens on another address for so long will hardly come to listen on $DOMAIN_SOCKET as well: a part of
-# its deadline, so that whoever opens a socket for its own use and is slow to start can set a longer one.
-ASTRAY_SHARE, ASTRAY_LEAST_S = 0.25, 5.0
 # A start takes one of the machine's places for this long at most: what never listens must not keep others out.
 START_SLOT_S = 5.0
 # While a crashed website is down for longer than this, its visitors are told so instead of being held.
@@ -78,21 +69,6 @@ _UNSAID_MOST = 20
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
 _TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebsiteRecord:
-    """`websites/<canonical domain>.json`: what outlives an agent. `run` is the one that visitors get.
-
-    `starts_s` is how long its last starts took: visitors are held accordingly, after a reboot too.
-    """
-
-    spec: WebsiteSpec
-    deploy: Deploy
-    run: RunId | None = None
-    starts_s: tuple[float, ...] = ()
-    names: tuple[str, ...] = ()  # at which the edge may know it, beside its own
-    last_failure: PastFailure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +87,8 @@ class Parts:
     complete: Callable[[WebsiteSpec], WebsiteSpec]  # before a run: what the panel is told at its start
 
 
-class Interrupted(Exception):
-    """A start under way is for something that is no longer wanted."""
-
-
 class Website:
-    """Lives from its first spec to its deletion; `serve` is its task.
-
-    `_asked` counts the notes left, `_settled` those that are dealt with: a ticket is the number of a note.
-    `_runs_asked` and `_runs_tried` count, of these, the ones that want a new run.
-    """
+    """Lives from its first spec to its deletion; `serve` is its task."""
 
     def __init__(self, record: WebsiteRecord, tenant: Tenant, parts: Parts) -> None:
         self.record = record
@@ -134,18 +102,13 @@ class Website:
         self._crashes = 0
         self._restarts = self._reloads = 0
         self._retry_at: float | None = None  # monotonic
-        self._asked = self._settled = 0
-        self._runs_asked = self._runs_tried = 0
-        self._is_change = False  # the run that is asked for is somebody's change, not a wake or a restart
+        self._notes = Notes()
         self._frozen: RunId | None = None  # counts while it serves
         self._is_sleep_asked = self._is_awaited = self._is_drowsy = False
         self._sleep_failure: Failure | None = None
         self._is_route_due = self._is_route_told = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
-        self._changed = asyncio.Event()  # plan again
-        self._interrupted = asyncio.Event()
-        self._outcome = asyncio.Condition()
         self._beginning: RunId | None = None
         self._retiring: dict[RunId, asyncio.Task[None]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -202,7 +165,7 @@ class Website:
         """
         before = self.spec
         if spec.version <= before.version or self._is_deleted:
-            return self._asked
+            return self._notes.last
         is_undone = self.record.deploy.phase in (Phase.STARTING, Phase.FAILED)
         needs_run = spec.enabled and (
             not before.enabled or is_undone or _runs_differently(spec, before) or not self._limit_serving(spec.limits)
@@ -212,28 +175,28 @@ class Website:
         self._claim()
         failpoint.reach("website.want")
         if needs_run or not spec.enabled:
-            self._interrupted.set()
+            self._notes.interrupt()
         else:
             self._is_route_due = True
-        return self._ask_for_run(is_change=True) if needs_run else self._ask()
+        return self._notes.leave_for_run(is_change=True) if needs_run else self._notes.leave()
 
     def reload(self) -> int:
         """Ask for a new run; one that is being started already is it. Returns the ticket."""
-        is_starting = self._asked > self._settled and self._runs_tried == self._runs_asked
-        if is_starting and self.record.deploy.phase is Phase.STARTING and not self._interrupted.is_set():
-            return self._asked
+        is_starting = self._notes.are_open and not self._notes.want_run
+        if is_starting and self.record.deploy.phase is Phase.STARTING and not self._notes.are_interrupted:
+            return self._notes.last
         self._note_deploy(Phase.STARTING)
-        return self._ask_for_run(is_change=True)
+        return self._notes.leave_for_run(is_change=True)
 
     def wake(self) -> None:
         """A visitor waits: start the website if it is asleep, look at its run if that refused. Idempotent."""
         if self.is_frozen or self._is_drowsy:
             failpoint.reach("website.wake.frozen")
             self._is_awaited = True
-            self._changed.set()
-        elif self._state is State.ASLEEP and self._runs_asked == self._runs_tried:
+            self._notes.look_again()
+        elif self._state is State.ASLEEP and not self._notes.want_run:
             failpoint.reach("website.wake")
-            self._ask_for_run(is_change=False)
+            self._notes.leave_for_run(is_change=False)
         elif self._state is State.RUNNING and self._looking is None and self._serving is not None:
             self._looking = asyncio.create_task(self._look(self._serving), name=f"look at {self.domain}")
 
@@ -249,13 +212,13 @@ class Website:
     def fall_asleep(self) -> None:
         """It was found idle. Nothing happens if a visitor is there by then."""
         self._is_sleep_asked = True
-        self._changed.set()
+        self._notes.look_again()
 
     def retry_refused(self) -> None:
         """Start what a closed gate refused."""
-        if self._is_refused and self._is_wanted and self._runs_asked == self._runs_tried:
+        if self._is_refused and self._is_wanted and not self._notes.want_run:
             self._note_deploy(Phase.STARTING)
-            self._ask_for_run(is_change=True)
+            self._notes.leave_for_run(is_change=True)
 
     def say(self, line: str) -> None:
         """A line of the platform's own in the error log; at the next start where nothing runs."""
@@ -271,9 +234,7 @@ class Website:
         They go with it.
         """
         serving = self._serving
-        is_busy = (
-            self.is_frozen or self._asked > self._settled or time.monotonic() - self._serving_since < RENEW_AFTER_S
-        )
+        is_busy = self.is_frozen or self._notes.are_open or time.monotonic() - self._serving_since < RENEW_AFTER_S
         if serving is None or is_busy:
             return
         half = self.spec.limits.pids // 2
@@ -281,7 +242,7 @@ class Website:
             return
         log.warning("website is renewed: nobody waits for its ended processes", website=self.domain, run=serving.run)
         serving.say("ended processes that the command does not wait for take up half of its limit: it is started anew")
-        self._ask_for_run(is_change=False)
+        self._notes.leave_for_run(is_change=False)
 
     @property
     def _is_refused(self) -> bool:
@@ -296,25 +257,23 @@ class Website:
 
     def heed_suspension(self) -> int:
         """The tenant was suspended, or is so no more. Returns the ticket."""
-        self._interrupted.set()
+        self._notes.interrupt()
         if not self.tenant.is_suspended and self._is_stopped:
             self._is_stopped = False
             return self.restore(None)
         if self._is_stopped:
             self._enter(self._state_when_stopped())
         self._is_route_due = True
-        return self._ask()
+        return self._notes.leave()
 
     def delete(self) -> None:
         self._is_deleted = True
-        self._interrupted.set()
-        self._ask()
+        self._notes.interrupt()
+        self._notes.leave()
 
     async def settle(self, ticket: int, *, wait_s: float) -> WebsiteReport:
         """The report once what `ticket` stands for has been done or has failed, or after `wait_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s), self._outcome:
-                await self._outcome.wait_for(lambda: self._settled >= ticket)
+        await self._notes.until_settled(ticket, wait_s=wait_s)
         return self.report()
 
     def report(self) -> WebsiteReport:
@@ -348,20 +307,20 @@ class Website:
             self._take(sandbox)  # where the website is disabled it was being stopped, and the plan goes on with that
             self._restore_sleep(sandbox)
             if self.spec.enabled and phase is Phase.STARTING:
-                self._ask_for_run(is_change=True)  # the change was under way when the agent died: once more
+                self._notes.leave_for_run(is_change=True)  # the change was under way when the agent died: once more
         elif not self._is_wanted:
             self._is_stopped = True
             self._enter(self._state_when_stopped())
         elif phase is Phase.STARTING:
-            self._ask_for_run(is_change=True)
+            self._notes.leave_for_run(is_change=True)
         elif phase is Phase.FAILED and self.record.run is None and not self.spec.always_on and not self._is_our_fault:
             self._failure = self.record.deploy.failure
             self._enter(State.FAILED)
         else:
             self._enter(State.ASLEEP)
             if self.spec.always_on:
-                self._ask_for_run(is_change=False)
-        return self._ask()
+                self._notes.leave_for_run(is_change=False)
+        return self._notes.leave()
 
     def _restore_sleep(self, sandbox: Sandbox) -> None:
         """The agent may have died before, while or after it froze the run: what is frozen sleeps on."""
@@ -383,7 +342,7 @@ class Website:
             Action.PUBLISH: self._publish_current,
         }
         while True:
-            self._changed.clear()
+            self._notes.begin_reading()
             action = plan(self._situation())
             if action is Action.REMOVE:
                 if await self._do(self._remove):
@@ -392,7 +351,7 @@ class Website:
                 await self._do(deeds[action], is_start=action is Action.DEPLOY)
             else:
                 await self._do(self._settle)
-                await self._wait_for_change(self._retry_in_s() if action is Action.WAIT else None)
+                await self._notes.next_one(self._retry_in_s() if action is Action.WAIT else None)
         await self._settle()
 
     async def retired(self) -> None:
@@ -414,7 +373,7 @@ class Website:
         def done(_: object) -> None:
             self._retiring.pop(sandbox.run, None)
             self.tenant.end_surge(room)
-            self._changed.set()
+            self._notes.look_again()
 
         task.add_done_callback(done)
 
@@ -429,7 +388,7 @@ class Website:
             is_awaited=self._is_awaited,
             may_sleep=self.spec.sleep is not Sleep.OFF,
             is_sleep_due=self._is_sleep_asked,
-            wants_run=self._runs_asked > self._runs_tried,
+            wants_run=self._notes.want_run,
             is_route_due=self._is_route_due,
             retry_in_s=self._retry_in_s(),
         )
@@ -446,11 +405,6 @@ class Website:
             return False
         return True
 
-    async def _wait_for_change(self, seconds: float | None) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-
     # -- deeds
 
     async def _deploy(self) -> None:
@@ -461,10 +415,8 @@ class Website:
         3. Remember the run, publish the route, retire the run before it.
         """
         spec = self.spec
-        is_change, self._is_change = self._is_change, False
-        has_served = self._serving is not None
-        self._runs_tried, self._retry_at, self._is_stopped = self._runs_asked, None, False
-        self._interrupted.clear()
+        is_change, has_served = self._notes.take_run(), self._serving is not None
+        self._retry_at, self._is_stopped = None, False
         if is_change:
             self._crashes = 0
         try:
@@ -474,14 +426,12 @@ class Website:
                 await self._start_and_switch(spec)
             except SandboxFault as fault:  # the platform's own faults seldom last, and nobody else would try again
                 log.error("sandbox could not be started; once more", website=self.domain, error=str(fault))
-                await self._unless_interrupted(asyncio.sleep(_FAULT_PAUSE_S))
+                await self._notes.unless_interrupted(asyncio.sleep(_FAULT_PAUSE_S))
                 await self._start_and_switch(spec)
             self._reloads += has_served
         except Interrupted:
-            # The loop plans again for what is wanted now. A run that was asked for and is still wanted stays asked for.
-            self._is_change = self._is_change or is_change
-            if self._runs_tried == self._runs_asked and self._is_wanted and not self._is_deleted:
-                self._runs_asked += 1
+            # The loop plans again for what is wanted now.
+            self._notes.put_back(is_change=is_change, is_wanted=self._is_wanted and not self._is_deleted)
         except RunFailed as failed:
             self._fail(failed.failure, should_retry=not is_change)
         except GateClosed as closed:
@@ -510,7 +460,7 @@ class Website:
             await self._hold(_QUEUE_S)
         async with contextlib.AsyncExitStack() as slots:
             for place in places:
-                await self._unless_interrupted(slots.enter_async_context(place))
+                await self._notes.unless_interrupted(slots.enter_async_context(place))
             await self._hold(self._hold_s())  # the clock of visitors who wait begins here
             failpoint.reach("website.deploy.held")
             await self.tenant.ensure()
@@ -523,10 +473,10 @@ class Website:
             sandbox = await sandboxes.start(run, self.tenant)
             self._beginning = sandbox.run
             try:
-                accepting = asyncio.create_task(self._until_accepting(sandbox, spec))
-                await self._unless_interrupted(asyncio.wait({accepting}, timeout=START_SLOT_S))
+                accepting = asyncio.create_task(until_accepting(sandbox, spec, sandboxes=sandboxes))
+                await self._notes.unless_interrupted(asyncio.wait({accepting}, timeout=START_SLOT_S))
                 await slots.aclose()
-                await self._unless_interrupted(accepting)
+                await self._notes.unless_interrupted(accepting)
             except BaseException:
                 accepting.cancel()
                 await sandboxes.stop(sandbox, grace_s=1.0)
@@ -538,43 +488,6 @@ class Website:
         self.record = replace(self.record, starts_s=starts_s)  # to disk with the run, at the switch
         log.info("sandbox ready", website=self.domain, run=sandbox.run, took_ms=round(took_s * 1000))
         return sandbox
-
-    async def _unless_interrupted(self, work: Awaitable[T]) -> T:
-        """What `work` gives, or Interrupted as soon as something else is wanted; `work` is cancelled then."""
-        working = asyncio.ensure_future(work)
-        interrupted = asyncio.create_task(self._interrupted.wait())
-        try:
-            await asyncio.wait({working, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                return working.result()
-            raise Interrupted
-        finally:
-            interrupted.cancel()
-            working.cancel()
-
-    async def _until_accepting(self, sandbox: Sandbox, spec: WebsiteSpec) -> None:
-        """Raises RunFailed when the run ends, listens elsewhere for a while, or has used up its deadline."""
-        began, pause_s = time.monotonic(), _PROBE_FIRST_S
-        astray_s = max(ASTRAY_LEAST_S, ASTRAY_SHARE * spec.start_deadline_s)
-        astray_since: float | None = None
-        while True:
-            found = await sandbox.probe()
-            if found is Found.ACCEPTS:
-                return
-            if sandbox.exit.done():
-                stderr = await self._parts.sandboxes.tail(sandbox)
-                raise RunFailed(describe_exit(sandbox.exit.result(), spec.limits, stderr))
-            if pause_s >= _PROBE_LIMIT_S:
-                listeners = await asyncio.to_thread(find_listeners, sandbox.processes())
-                now = time.monotonic()
-                is_astray = found is Found.UNUSABLE or (found is Found.NOTHING and listeners)
-                astray_since = (astray_since or now) if is_astray else None
-                is_overdue = now - began > spec.start_deadline_s
-                if is_overdue or (astray_since and now - astray_since > astray_s):
-                    stderr = await self._parts.sandboxes.tail(sandbox)
-                    raise RunFailed(describe_silence(found, listeners, spec, stderr))
-            await asyncio.wait([sandbox.exit], timeout=pause_s)
-            pause_s = min(pause_s * 1.5, _PROBE_LIMIT_S)
 
     async def _switch(self, sandbox: Sandbox, before: Sandbox | None) -> None:
         """From the moment this returns, every new request goes to `sandbox`.
@@ -607,7 +520,7 @@ class Website:
             cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
         self._serving_since = time.monotonic()
         self._failure = None
-        sandbox.exit.add_done_callback(lambda _: self._changed.set())
+        sandbox.exit.add_done_callback(lambda _: self._notes.look_again())
         unsaid, self._unsaid = self._unsaid, []
         for line in unsaid:
             sandbox.say(line)
@@ -620,7 +533,7 @@ class Website:
             return
         stderr = await self._parts.sandboxes.tail(ended)
         failure = describe_exit(ended.exit.result(), self.spec.limits, stderr)
-        self._note(_with_failure(self.record, failure))
+        self._note(self.record.with_failure(failure))
         if time.monotonic() - self._serving_since > HEALTHY_AFTER_S:
             self._crashes = 0
         was_asleep, self._serving = self.is_frozen and not self.spec.always_on, None
@@ -636,7 +549,7 @@ class Website:
 
     def _fail(self, failure: Failure, *, should_retry: bool) -> None:
         """A start has failed. What serves goes on serving; if nothing does, visitors are held or told."""
-        record = _with_failure(self.record, failure)
+        record = self.record.with_failure(failure)
         if record.deploy.phase is Phase.STARTING:
             deploy = replace(record.deploy, phase=Phase.FAILED, failure=failure)
             record = replace(record, deploy=deploy, run=self._serving.run if self._serving else None)
@@ -666,7 +579,7 @@ class Website:
         self._drop_serving(should_forget=not is_suspended)
         failpoint.reach("website.stop.dropped")
         self._is_stopped, self._crashes, self._failure, self._retry_at = True, 0, None, None
-        self._is_change, self._runs_tried = False, self._runs_asked
+        self._notes.drop_runs()
         self._enter(self._state_when_stopped())
         if not is_suspended:
             self._note_deploy(Phase.DONE)
@@ -717,7 +630,7 @@ class Website:
 
     def _is_sleepy(self, serving: Sandbox) -> bool:
         """Whether, while it falls asleep, nobody has come and nothing else is wanted."""
-        is_asked = self._asked > self._settled or self._is_deleted or not self._is_wanted
+        is_asked = self._notes.are_open or self._is_deleted or not self._is_wanted
         return not (self._is_awaited or is_asked or serving.exit.done())
 
     async def _thaw(self) -> None:
@@ -761,7 +674,7 @@ class Website:
             self.retire(before)
         elif self._retiring:
             await self._hold(_QUEUE_S)
-        await self._unless_interrupted(self.retired())
+        await self._notes.unless_interrupted(self.retired())
 
     def _drop_serving(self, *, should_forget: bool) -> None:
         """The record keeps the run of a website that shall come back as it was."""
@@ -796,7 +709,7 @@ class Website:
             self._spread_from = time.time()
             if self._serving is not None:
                 self._is_route_due = True
-                await self.settle(self._ask(), wait_s=_SPREAD_DEADLINE_S)
+                await self.settle(self._notes.leave(), wait_s=_SPREAD_DEADLINE_S)
 
     async def _look(self, serving: Sandbox) -> None:
         """The edge could not connect to the serving run. If it accepts (again), say so: held requests try once more.
@@ -807,7 +720,7 @@ class Website:
             while serving is self._serving and not serving.exit.done():
                 if await serving.probe() is Found.ACCEPTS:
                     self._is_route_due = True
-                    self._changed.set()
+                    self._notes.look_again()
                     return
                 await asyncio.sleep(_LOOK_AGAIN_S)
         finally:
@@ -822,23 +735,11 @@ class Website:
     def _state_when_stopped(self) -> State:
         return State.SUSPENDED if self.tenant.is_suspended else State.DISABLED
 
-    def _ask(self) -> int:
-        self._asked += 1
-        self._changed.set()
-        return self._asked
-
-    def _ask_for_run(self, *, is_change: bool) -> int:
-        self._runs_asked += 1
-        self._is_change = self._is_change or is_change
-        return self._ask()
-
     async def _settle(self) -> None:
         """Nothing is left to do: all notes so far are dealt with."""
         if self.record.deploy.phase is Phase.DRAINING and not self._retiring:
             self._note_deploy(Phase.DONE)
-        async with self._outcome:
-            self._settled = self._asked
-            self._outcome.notify_all()
+        await self._notes.settle()
 
     def _enter(self, state: State) -> None:
         if state is not self._state:
@@ -934,31 +835,3 @@ _OF_A_RUN = ("command", "expose_token", "working_directory", "listens_on")
 
 def _runs_differently(new: WebsiteSpec, old: WebsiteSpec) -> bool:
     return any(getattr(new, name) != getattr(old, name) for name in _OF_A_RUN)
-
-
-def _with_failure(record: WebsiteRecord, failure: Failure) -> WebsiteRecord:
-    return replace(record, last_failure=PastFailure(at=datetime.now(UTC).isoformat(), failure=failure))
-
-
-def write_website(paths: Paths, record: WebsiteRecord) -> None:
-    name = canonical_domain(record.spec.domain_name)
-    write_atomically(paths.websites / f"{name}.json", json.dumps(to_jsonable(record)).encode(), mode=0o600)
-
-
-def read_website(file: Path) -> WebsiteRecord:
-    """Raises OSError, ValueError or a HostelError on a torn or foreign file."""
-    record = parse(WebsiteRecord, json.loads(file.read_bytes()))
-    if canonical_domain(record.spec.domain_name) != file.stem:
-        raise MalformedMessage(f"spec.domain_name: another one's, {record.spec.domain_name}")
-    return record
-
-
-def read_websites(paths: Paths) -> list[WebsiteRecord]:
-    """All websites on disk. A torn or foreign file is left where it is and reported."""
-    records = []
-    for file in sorted(paths.websites.glob("*.json")):
-        try:
-            records.append(read_website(file))
-        except (OSError, ValueError, HostelError) as error:
-            log.error("website record cannot be read; it is ignored", file=str(file), error=str(error))
-    return records

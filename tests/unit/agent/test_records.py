@@ -9,7 +9,7 @@ import pytest
 from hostel.agent.installation import Installation
 from hostel.agent.records import find_unreadable, recover_tenant, route_run
 from hostel.agent.tenant import TenantRecord, write_record
-from hostel.agent.website import WebsiteRecord, read_websites, write_website
+from hostel.agent.website_record import WebsiteRecord, read_websites, write_website
 from hostel.wire.codec import to_jsonable
 from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord, RouteState
