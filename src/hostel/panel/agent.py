@@ -1,14 +1,13 @@
 """The one door to the agent: HTTP over a unix socket, a deadline on every call, errors as the wire's classes.
 
-Never called inside a database transaction: a call may take as long as a website needs to start.
+Never called inside a database transaction: a call may take as long as a website needs to start. What is asked of a
+tenant's own process, which the agent passes on, is in `homes.py`.
 """
 
 import contextlib
 import functools
 import json
-import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
@@ -29,8 +28,6 @@ from hostel.wire.errors import (
     AgentUnreachable,
     FilesUnreachable,
     HostelError,
-    MalformedMessage,
-    NoSuchFile,
     UnknownErrorId,
     UnknownWebsite,
     error_from_answer,
@@ -47,15 +44,12 @@ from hostel.wire.report import (
     WebsiteStatus,
 )
 from hostel.wire.website import TenantSpec, Tombstone, WebsiteReport, WebsiteSpec
-from hostel.wire.workshop import Answer, Build, BuildOrder, Project, Question, Surroundings
 
 T = TypeVar("T")
 
 WAIT_S = 45  # how long the agent may wait for a deploy before it answers "starting"
 _MARGIN_S = 10.0  # above WAIT_S, for the answer to arrive
 _QUICK_S = 5.0  # for what the agent answers from memory
-FOLLOW_WAIT_S = 10.0
-POSITION = re.compile(r"\d{1,20}:\d{1,20}")  # in a log
 _FILES_S = 90.0  # that nothing comes
 _LISTING_BYTES = 8 << 20
 _DNS_S = 60.0  # for what it asks the DNS, name by name
@@ -182,7 +176,7 @@ def end_console(tenant: str, number: int) -> None:
 
 def read_console(tenant: str, number: int) -> bytes:
     """What it has shown last. Raises UnknownConsole or ConsoleUnreachable."""
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/consoles/{number}/latest", {})) as response:
+    with contextlib.closing(stream("GET", f"/tenants/{tenant}/consoles/{number}/latest", {})) as response:
         return _read_all(response)
 
 
@@ -190,123 +184,6 @@ def give_console_input(tenant: str, number: int, data: bytes) -> int:
     """How many of the bytes it took: fewer where its command does not read. Raises as `read_console`."""
     path = f"/tenants/{tenant}/consoles/{number}/input"
     return parse(InputTaken, _ask("POST", path, data, deadline_s=_DEED_S)).taken
-
-
-def open_file(tenant: str, path: str) -> httpx.Response:
-    """The agent's answer, unread: JSON is a directory, anything else a file. Whoever asks closes it.
-
-    Raises NoSuchFile, FileForbidden, NotAFile or FilesUnreachable.
-    """
-    return _stream("GET", f"/tenants/{tenant}/files", _at(path))
-
-
-def open_with_details(tenant: str, path: str, *, contains: str = "") -> httpx.Response:
-    """The same, but a directory comes with its entries' sizes and times; only those whose name contains a word."""
-    return _stream("GET", f"/tenants/{tenant}/files", {**_at(path), "details": "1", "contains": contains})
-
-
-def write_file(tenant: str, path: str, content: Iterable[bytes], *, length: int, expect: str = "") -> bool:
-    """Returns whether the file is new. It is written whole or not at all.
-
-    `expect`: "absent", or the SHA-256 of what must be there. Raises FileExists or FileChanged where that is not so.
-    """
-    query = {**_at(path), "expect": expect}
-    with contextlib.closing(
-        _stream("PUT", f"/tenants/{tenant}/files", query, content=content, length=length)
-    ) as response:
-        return response.status_code == 201
-
-
-def delete_file(tenant: str, path: str) -> None:
-    _stream("DELETE", f"/tenants/{tenant}/files", _at(path)).close()
-
-
-def make_directory(tenant: str, path: str) -> None:
-    """Raises FileExists."""
-    _stream("POST", f"/tenants/{tenant}/directory", _at(path)).close()
-
-
-def move_file(tenant: str, path: str, to: str) -> None:
-    """Raises FileExists where something has that name."""
-    _stream("POST", f"/tenants/{tenant}/move", {**_at(path), "to": _at(to)["path"]}).close()
-
-
-def list_tree(tenant: str, path: str) -> list[str]:
-    """At most a thousand absolute paths; directories end in a slash."""
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/tree", _at(path))) as response:
-        found = read_json(response)
-    if not isinstance(found, list):
-        raise FilesUnreachable
-    return [printable(path) for path in found]
-
-
-def look_around(tenant: str) -> Surroundings:
-    """The virtualenvs of a home, and the interpreters for new ones. Raises FilesUnreachable."""
-    return _of_workshop(Surroundings, "GET", tenant, "surroundings", f"/home/{tenant}")
-
-
-def look_at_project(tenant: str, directory: str) -> Project:
-    """Raises NoSuchFile or FilesUnreachable."""
-    return _of_workshop(Project, "GET", tenant, "project", directory)
-
-
-def ask_facts(tenant: str, directory: str, question: Question) -> Answer:
-    """What a command would start; imports what it names, which takes a while. Raises FilesUnreachable."""
-    return _of_workshop(Answer, "PUT", tenant, "facts", directory, question)
-
-
-def begin_build(tenant: str, order: BuildOrder) -> Build:
-    """Raises FileRefused where something would be overwritten or another build goes on, DiskLimitReached."""
-    return _of_workshop(Build, "PUT", tenant, "build", f"/home/{tenant}", order)
-
-
-def look_at_build(tenant: str) -> Build:
-    return _of_workshop(Build, "GET", tenant, "build", f"/home/{tenant}")
-
-
-def _of_workshop(kind: type[T], method: str, tenant: str, target: str, path: str, message: object = None) -> T:
-    """Raises FilesUnreachable also where the tenant's own process has answered something else."""
-    body = None if message is None else json.dumps(to_jsonable(message)).encode()
-    content = None if body is None else iter([body])
-    with contextlib.closing(
-        _stream(method, f"/tenants/{tenant}/{target}", _at(path), content=content, length=len(body or b""))
-    ) as response:
-        found = read_json(response)
-    try:
-        return parse(kind, found)
-    except MalformedMessage as error:
-        raise FilesUnreachable from error
-
-
-def read_log(tenant: str, path: str, *, lines: int) -> "LogLines":
-    """The last `lines` of a log."""
-    query = {**_at(path), "lines": str(lines)}
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", query)) as response:
-        return parse_log(read_json(response))
-
-
-def read_on(tenant: str, path: str, *, after: str) -> "LogLines":
-    """What has come after a position, at once."""
-    query = {**_at(path), "after": after}
-    with contextlib.closing(_stream("GET", f"/tenants/{tenant}/log", query)) as response:
-        return parse_log(read_json(response))
-
-
-async def follow_log(tenant: str, path: str, *, after: str) -> "AsyncIterator[LogLines]":
-    """What comes after a position, as it comes; nothing for a while is an empty answer. Ends where the files do not
-    answer any more: whoever follows asks again from the last position."""
-    async with async_client(answer_s=FOLLOW_WAIT_S + _MARGIN_S) as client:
-        while True:
-            query = {**_at(path), "after": after, "wait_s": str(FOLLOW_WAIT_S)}
-            try:
-                response = await client.get(f"/tenants/{tenant}/log", params=query)
-                found = parse_log(_parse_json(response.content)) if response.is_success else None
-            except (httpx.HTTPError, FilesUnreachable):
-                found = None
-            if found is None:
-                return
-            yield found
-            after = found.position
 
 
 def async_client(*, answer_s: float | None) -> httpx.AsyncClient:
@@ -319,33 +196,6 @@ def async_client(*, answer_s: float | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://agent", timeout=timeout, trust_env=False)
 
 
-@dataclass(frozen=True, slots=True)
-class LogLines:
-    lines: tuple[str, ...]
-    position: str  # to go on from
-    copies: tuple[str, ...] = ()  # names of older ones
-
-
-def parse_log(answer: object) -> LogLines:
-    """Raises FilesUnreachable where the tenant's own process has answered something else."""
-    lines = answer.get("lines") if isinstance(answer, dict) else None
-    position = answer.get("position") if isinstance(answer, dict) else None
-    if not isinstance(lines, list) or not isinstance(position, str) or not POSITION.fullmatch(position):
-        raise FilesUnreachable
-    copies = answer.get("copies") if isinstance(answer, dict) else None
-    names = (name for name in copies if isinstance(name, str)) if isinstance(copies, list) else ()
-    return LogLines(tuple(printable(line) for line in lines), position, tuple(names))
-
-
-def _at(path: str) -> dict[str, str]:
-    """As the door wants paths. Raises NoSuchFile for what is no path: halves of surrogate pairs other than those that
-    stand for bytes."""
-    try:
-        return {"path": quote(path, errors="surrogateescape")}
-    except UnicodeEncodeError:
-        raise NoSuchFile from None
-
-
 def printable(found: object) -> str:
     """Halves of surrogate pairs, which a name that is not UTF-8 has, are in no answer."""
     return str(found).encode(errors="replace").decode()
@@ -353,7 +203,7 @@ def printable(found: object) -> str:
 
 def read_json(response: httpx.Response) -> Any:
     """A tenant's own process has written it: bounded, and no more is believed than that it is JSON."""
-    return _parse_json(_read_all(response))
+    return parse_json(_read_all(response))
 
 
 def _read_all(response: httpx.Response) -> bytes:
@@ -377,17 +227,17 @@ def read_bounded(response: httpx.Response, *, most: int) -> bytes:
     return body
 
 
-def _parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise FilesUnreachable from error
 
 
-def _stream(
+def stream(
     method: str, address: str, query: Mapping[str, str], *, content: Iterable[bytes] | None = None, length: int = 0
 ) -> httpx.Response:
-    """The answer, unread, if it is no error."""
+    """The answer, unread, if it is no error: what comes through from a tenant's own process, however long."""
     socket = settings.HOSTEL_PATHS.agent_for_panel / "agent.sock"
     if not socket.exists():
         raise AgentUnreachable

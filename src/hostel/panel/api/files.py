@@ -12,7 +12,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hostel.panel import agent
+from hostel.panel import agent, homes
 from hostel.panel.accounts.models import Scope
 from hostel.panel.api import schema_files as schema
 from hostel.panel.api.errors import CODE_HEADER
@@ -30,7 +30,7 @@ class FilePath(OwnersView):
 
     @schema.read_file
     def get(self, request: Request, username: str, path: str) -> HttpResponseBase:
-        found = agent.open_file(username, _absolute(path))
+        found = homes.open_file(username, _absolute(path))
         if found.headers.get("content-type") == "application/json":
             with contextlib.closing(found):
                 return Response(self._listing(username, _absolute(path), agent.read_json(found)))
@@ -77,7 +77,7 @@ class FileTree(OwnersView):
         path = request.query_params.get("path", "")
         if not path:
             raise exceptions.ParseError("You must provide the parameter 'path'.")
-        return Response(agent.list_tree(username, _absolute(path)))
+        return Response(homes.list_tree(username, _absolute(path)))
 
 
 def _absolute(path: str) -> str:

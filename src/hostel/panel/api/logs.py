@@ -11,7 +11,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from hostel.panel import agent
+from hostel.panel import homes
 from hostel.panel.accounts.models import ApiToken, NamedToken
 from hostel.panel.api import schema_files as schema
 from hostel.panel.api.authentication import is_still_good, token_of
@@ -43,12 +43,12 @@ class WebsiteLog(OwnersView):
             raise Http404
         lines = _tail(request.query_params.get("tail", str(_TAIL)))
         if request.query_params.get("follow", "") not in ("1", "true", "True"):
-            found = agent.read_log(username, file, lines=lines)
+            found = homes.read_log(username, file, lines=lines)
             return Response({"lines": found.lines, "position": found.position})
         if _followers[username] >= FOLLOWERS_MOST:
             raise TooManyFollowers
         after = request.headers.get("Last-Event-ID", "")
-        first = None if agent.POSITION.fullmatch(after) else agent.read_log(username, file, lines=lines)
+        first = None if homes.POSITION.fullmatch(after) else homes.read_log(username, file, lines=lines)
         events = _events(username, file, first, after, token=token_of(request))
         return StreamingHttpResponse(events, content_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
@@ -60,7 +60,7 @@ def _tail(given: str) -> int:
 
 
 async def _events(
-    username: str, file: str, first: agent.LogLines | None, after: str, *, token: ApiToken | NamedToken
+    username: str, file: str, first: homes.LogLines | None, after: str, *, token: ApiToken | NamedToken
 ) -> AsyncIterator[bytes]:
     """Each line one event. The last of a batch carries the position, from which a client that comes back goes on.
 
@@ -72,7 +72,7 @@ async def _events(
         if first is not None:
             yield _event(first)
             after = first.position
-        async for found in agent.follow_log(username, file, after=after):
+        async for found in homes.follow_log(username, file, after=after):
             if time.monotonic() - looked_at > _LOOK_EVERY_S:
                 if not await is_still_good(token):
                     return
@@ -82,7 +82,7 @@ async def _events(
         _followers[username] -= 1
 
 
-def _event(found: agent.LogLines) -> bytes:
+def _event(found: homes.LogLines) -> bytes:
     """As JSON strings: a line may hold any character, a carriage return for one, that would end an event's line."""
     events = [f"data: {json.dumps(line)}\n\n" for line in found.lines]
     last = f"id: {found.position}\n"

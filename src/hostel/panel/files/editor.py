@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from hostel.panel import agent
+from hostel.panel import agent, homes
 from hostel.panel.accounts.models import User
 from hostel.panel.files import deeds
 from hostel.panel.files.code_of import websites_of
@@ -58,7 +58,7 @@ def save(request: HttpRequest, user: User, path: str) -> HttpResponse:
 def _conflict(request: HttpRequest, user: User, path: str, data: bytes) -> HttpResponse:
     """Keeps what was typed, and knows from here on what it would write over."""
     try:
-        with contextlib.closing(agent.open_file(user.username, path)) as found:
+        with contextlib.closing(homes.open_file(user.username, path)) as found:
             if int(found.headers["content-length"]) > EDIT_BYTES:
                 words = f"The file has become larger than {EDIT_BYTES >> 10} KiB meanwhile, and was left as it is."
                 return _again(request, user, path, data, digest="absent", error=words, status=409)

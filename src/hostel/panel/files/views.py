@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from hostel.panel import agent
+from hostel.panel import agent, homes
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.files import deeds, editor
@@ -52,7 +52,7 @@ def _show(request: HttpRequest, user: User, path: str) -> HttpResponseBase:
     for question in ("rename", "delete"):
         if question in request.GET:
             return _ask(request, user, path, question)
-    found = agent.open_with_details(user.username, path, contains=_contains(request))
+    found = homes.open_with_details(user.username, path, contains=_contains(request))
     if found.headers.get("content-type") != "application/json":
         if "download" in request.GET:
             return attachment(found, path.rpartition("/")[2])
@@ -62,7 +62,7 @@ def _show(request: HttpRequest, user: User, path: str) -> HttpResponseBase:
 
 
 def _directory(request: HttpRequest, user: User, path: str, **page: Any) -> HttpResponse:
-    with contextlib.closing(agent.open_with_details(user.username, path, contains=_contains(request))) as found:
+    with contextlib.closing(homes.open_with_details(user.username, path, contains=_contains(request))) as found:
         return _directory_page(request, user, path, found, **page)
 
 

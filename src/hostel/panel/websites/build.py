@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from hostel.panel import agent
+from hostel.panel import homes
 from hostel.panel.accounts.models import User
 from hostel.panel.audit.models import Deed, record
 from hostel.wire.workshop import BuildOrder
@@ -53,4 +53,4 @@ def make(
     order = BuildOrder(
         virtualenv=virtualenv, python=python, packages=packages, directory=directory, files=dict(files or {})
     )
-    agent.begin_build(user.username, order)
+    homes.begin_build(user.username, order)

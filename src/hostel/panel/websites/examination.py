@@ -11,7 +11,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Self
 
-from hostel.panel import agent
+from hostel.panel import homes
 from hostel.panel.websites import command as lines
 from hostel.panel.websites.command import Command, read_command
 from hostel.panel.websites.models import Website
@@ -100,7 +100,7 @@ def examine(case: Case) -> Examination:
         environment={**case.environment, **command.environment},
     )
     try:
-        answer = agent.ask_facts(case.username, case.directory, question)
+        answer = homes.ask_facts(case.username, case.directory, question)
     except NoSuchFile:
         message = f"There is no directory `{case.directory}` in your home."
         return Examination(findings=(Finding(code="no_directory", severity=Severity.PROBLEM, message=message),))

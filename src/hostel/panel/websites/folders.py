@@ -4,7 +4,7 @@ import contextlib
 import posixpath
 from dataclasses import dataclass
 
-from hostel.panel import agent
+from hostel.panel import agent, homes
 from hostel.wire.errors import NotADirectory
 
 _MOST = 200
@@ -30,7 +30,7 @@ def within_home(path: str, *, home: str) -> str:
 
 def list_folders(username: str, path: str) -> Folders:
     """Raises NoSuchFile, NotADirectory, FileForbidden or FilesUnreachable."""
-    with contextlib.closing(agent.open_file(username, path)) as answer:
+    with contextlib.closing(homes.open_file(username, path)) as answer:
         if answer.headers.get("content-type") != "application/json":
             raise NotADirectory
         found = agent.read_json(answer)

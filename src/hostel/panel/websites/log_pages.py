@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
-from hostel.panel import agent
+from hostel.panel import homes
 from hostel.panel.files.listing import shown
 from hostel.panel.files.paths import address
 from hostel.panel.websites.models import Website
@@ -41,7 +41,7 @@ def show(request: HttpRequest, website: Website, kind: str) -> HttpResponse:
     page["file"] = address(user.username, path)
     page["is_live"] = request.GET.get("live") != "0"
     try:
-        found = agent.read_log(user.username, path, lines=_SEARCHED if wanted else SHOWN_MOST)
+        found = homes.read_log(user.username, path, lines=_SEARCHED if wanted else SHOWN_MOST)
     except HostelError as error:
         return render(request, "websites/log.html", {**page, "error": str(error)}, status=error.status)
     lines = _only(found.lines, wanted)[-SHOWN_MOST:]
@@ -60,10 +60,10 @@ def more(request: HttpRequest, website: Website, kind: str) -> HttpResponse:
     again."""
     user, path = website.owner, _path(website, kind)
     after, looks, grown = request.GET.get("after", ""), _count(request, "looks"), _count(request, "grown")
-    if not agent.POSITION.fullmatch(after) or grown > GROWN_MOST:
+    if not homes.POSITION.fullmatch(after) or grown > GROWN_MOST:
         return HttpResponseClientRefresh()
     try:
-        found = agent.read_on(user.username, path, after=after)
+        found = homes.read_on(user.username, path, after=after)
     except HostelError as error:
         return HttpResponse(status=error.status)
     lines = _only(found.lines, _wanted(request))

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from hostel.panel import agent
+from hostel.panel import agent, homes
 from hostel.panel.accounts.models import User
 from hostel.panel.accounts.pages import own_page
 from hostel.panel.domains.models import DomainExists
@@ -87,7 +87,7 @@ def choose_virtualenv(request: HttpRequest, user: User, key: str) -> HttpRespons
     folder = within_home(request.GET.get("folder", ""), home=_home(user))
     surroundings, trouble = Surroundings(), ""
     try:
-        surroundings = agent.look_around(user.username)
+        surroundings = homes.look_around(user.username)
     except HostelError as error:
         trouble = str(error)
     name = posixpath.basename(folder) if folder != _home(user) else "venv"
@@ -127,7 +127,7 @@ def progress(request: HttpRequest, user: User, key: str) -> HttpResponse:
     is_htmx = request.headers.get("HX-Request") == "true"
     found, trouble = Build(state=BuildState.RUNNING), ""
     try:
-        found = agent.look_at_build(user.username)
+        found = homes.look_at_build(user.username)
     except HostelError as error:
         trouble = str(error)
     if found.state is BuildState.DONE:
@@ -211,7 +211,7 @@ def _address(name: str, user: User, key: str, **query: str) -> str:
 def _proposal(request: HttpRequest, user: User, framework: Framework) -> dict[str, Any]:
     folder, virtualenv = _places(request, user)
     try:
-        project = agent.look_at_project(user.username, folder)
+        project = homes.look_at_project(user.username, folder)
     except HostelError:
         project = Project()
     application = agent.printable(framework.find_application(project))
