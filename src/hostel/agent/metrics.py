@@ -64,8 +64,8 @@ class Metrics:
 
     async def close(self) -> None:
         """The agent ends in order."""
-        self._asked_at = -_LEAST_S
-        await self._ask_edge()
+        with contextlib.suppress(EdgeUnreachable):  # which ends before the agent where all of it does
+            await self._take()
         self.save()
 
     async def look(self) -> None:
@@ -126,8 +126,10 @@ class Metrics:
                 try:
                     temporary.write_bytes(kept.dump())
                     with self._renaming:
-                        if self._series.get(domain) is kept:  # else the website was deleted meanwhile
+                        if self._series.get(domain) is kept:
                             temporary.replace(self._file(domain))
+                        else:  # the website was deleted meanwhile
+                            temporary.unlink()
                 except OSError as error:
                     kept.is_new = True
                     log.warning("metrics could not be written", website=domain, error=str(error))
@@ -144,10 +146,12 @@ class Metrics:
             return
         self._asked_at = time.monotonic()
         try:
-            taken = await self._node.edge.take_metrics()
+            await self._take()
         except EdgeUnreachable as error:
             log.warning("the edge does not say what it has counted", error=str(error))
-            return
+
+    async def _take(self) -> None:
+        taken = await self._node.edge.take_metrics()
         by_minute: dict[int, dict[str, list[int]]] = {}
         for counted in taken:
             add_up(by_minute.setdefault(counted.at_s // MINUTE_S, {}), counted.websites)
