@@ -13,7 +13,7 @@ from hostel.wire.config import Config, SitesConfig
 from hostel.wire.paths import Paths
 from hostel.wire.website import Limits
 
-POOL = "10.192.0.0/11"
+POOL = "10.64.0.0/11"  # no platform that runs has its subnet there: its gateway would go with the one of the test
 Gone = tuple[Installation, Paths, "subprocess.Popen[bytes]"]
 
 
