@@ -37,6 +37,14 @@ T = TypeVar("T")
 Handler = Callable[["Request", asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+def unsuspecting() -> ssl.SSLContext:
+    """For clients that take any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def make_certificate(directory: Path, name: str, *host_names: str) -> None:
     """Write a self-signed `<name>.pem` and `<name>.key`."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -333,9 +341,7 @@ class RunningEdge:
         connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
         if tls is None:
             return connection
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+        context = unsuspecting()
         if alpn:
             context.set_alpn_protocols([alpn])
         return context.wrap_socket(connection, server_hostname=tls or None)

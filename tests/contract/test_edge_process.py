@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_fixtures import DOMAIN, RunningEdge, answer, make_certificate, replying
+from edge_fixtures import DOMAIN, RunningEdge, answer, make_certificate, read_to_end, replying, unsuspecting
 
 from hostel.agent.publication import Publication
 from hostel.edge import configure
@@ -345,3 +346,24 @@ def test_the_configuration_listens_on_ipv6_in_brackets(stopped: RunningEdge) -> 
     text = configure.render_nginx_conf(stopped.paths, read_config(stopped.paths.config_file), machine)
     assert f"listen [::]:{stopped.https_port} default_server ssl http2 reuseport" in text
     assert text.count("proxy_pass ") == text.count("proxy_ignore_headers X-Accel-Redirect ") == 12
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_browser_that_comes_again_is_spared_the_handshake_whichever_worker_it_meets(
+    edge: RunningEdge, version: ssl.TLSVersion
+) -> None:
+    domain = f"again-{version.name.lower().replace('_', '-')}.{DOMAIN}"
+    edge.running(domain, edge.upstream(f"run-{domain.split('.', maxsplit=1)[0]}", replying(answer("again"))))
+    context = unsuspecting()
+    context.minimum_version = context.maximum_version = version
+    session, resumed = None, []
+    for _ in range(12):  # the kernel gives each connection to one of the workers
+        with (
+            socket.create_connection(("127.0.0.1", edge.https_port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=domain, session=session) as connection,
+        ):
+            connection.sendall(f"GET / HTTP/1.1\r\nHost: {domain}\r\nConnection: close\r\n\r\n".encode())
+            assert read_to_end(connection).endswith(b"again")
+            resumed.append(connection.session_reused)
+            session = connection.session  # TLS 1.3 sends it with the answer
+    assert resumed == [False, *[True] * 11]
