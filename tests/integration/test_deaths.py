@@ -128,6 +128,47 @@ def test_whoever_asks_a_killed_panel_waits_for_the_next_one(mortal: Platform, er
         assert api.get(f"websites/{site}.{mortal.domain}/").json()["webapp"]["state"] == "running"
 
 
+def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
+    mortal: Platform, erin: User, site: str
+) -> None:
+    with mortal.api(erin) as api:
+        api.patch(f"websites/{site}.{mortal.domain}/", json={"webapp": {"command": answering("--x-id")}})
+    file, before = mortal.paths.config_file, {label: site_pid(mortal, label) for label in (site, "www")}
+    old = file.read_text()
+    changed = old.replace("user_websites", "user_memory_mb = 3000\nuser_websites")
+
+    async def reload() -> Account:
+        host = f"{site}.{mortal.domain}"
+        async with under(Load(host=host, port=mortal.http_port, seed=5, clients=4, pause_share=0)) as account:
+            said = await asyncio.to_thread(mortal.hostel, "reload")
+            assert "Agent, logger and panel run with it" in said.stderr
+            return account
+
+    try:
+        file.write_text(changed)
+        account = asyncio.run(reload())
+        assert account.failed == []
+        assert account.total > 20
+        assert site_pid(mortal, site) == before[site]
+        assert site_pid(mortal, "www") != before["www"]
+        limits = json.loads(mortal.hostel("user", "limits", erin.name, "--json").stdout)
+        assert next(limit["value"] for limit in limits if limit["limit"] == "memory_mb") == 3000
+        mortal.hostel("reload")
+        after = site_pid(mortal, "www")
+        for text, words in (
+            ("[limits", "hostel.toml"),
+            (f'{old}\n[network]\npool = "10.0.0.0/8"', "cannot be taken over"),
+        ):
+            file.write_text(text)
+            refused = mortal.hostel("reload", check=False)
+            assert refused.returncode == 1
+            assert words in refused.stderr
+        assert site_pid(mortal, "www") == after
+    finally:
+        file.write_text(old)
+        mortal.hostel("reload")
+
+
 def test_i2_a_worker_of_nginx_may_die(mortal: Platform, erin: User, site: str) -> None:
     master = mortal.part_pid("edge")
     for pid in children(master):

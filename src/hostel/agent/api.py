@@ -143,7 +143,8 @@ def root_app(node: Node) -> Starlette:
     """What root's command line may ask: to look, and to run commands in sandboxes."""
 
     async def health(_: Request) -> Response:
-        return _answer(Health(panel=node.panel.report().state, installation=node.installation.id))
+        panel = node.panel.report().state
+        return _answer(Health(panel=panel, installation=node.installation.id, foundation=node.config.foundation))
 
     async def usage(_: Request) -> Response:
         return _answer(await read_usage(node))

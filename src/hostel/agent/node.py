@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -680,6 +681,8 @@ class Node:
             if record.spec.tenant == SYSTEM_TENANT:
                 if record.spec == spec:
                     panel = record
+                elif record.spec.domain_name == spec.domain_name:
+                    panel = replace(panel, run=record.run, names=record.names)  # serves until the new one does
                 continue
             if tenant is None:
                 log.error("website has no tenant on this machine; it is left out", website=record.spec.domain_name)

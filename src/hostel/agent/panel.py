@@ -13,6 +13,7 @@ from typing import TypeVar
 import httpx
 import structlog
 
+import hostel
 from hostel.agent.sockets import SOCKET_NAME
 from hostel.wire.codec import parse
 from hostel.wire.config import Config
@@ -38,6 +39,7 @@ def panel_spec(config: Config) -> WebsiteSpec:
         tenant=SYSTEM_TENANT,
         version=PANEL_VERSION,
         enabled=True,
+        environment={"HOSTEL_CONFIGURED": f"{hostel.__version__} {config.digest}"},  # changed, it gets a new run
         command=_COMMAND,
         always_on=True,  # it never sleeps: nobody could wake it
         start_deadline_s=_START_DEADLINE_S,

@@ -6,10 +6,10 @@ import typer
 from typer.core import TyperGroup
 
 import hostel
-from hostel.cli import ca, doctor, shell, token, top, up, user, website
+from hostel.cli import ca, doctor, reload, shell, token, top, up, user, website
 from hostel.cli.relay import fill_standard_descriptors
 
-ORDER = ["up", "user", "token", "shell", "website", "top", "ca", "doctor"]  # as a newcomer needs them
+ORDER = ["up", "reload", "user", "token", "shell", "website", "top", "ca", "doctor"]  # as a newcomer needs them
 
 
 class InOrder(TyperGroup):
@@ -47,7 +47,7 @@ def describe(
     """
 
 
-for single in (up, shell, top, ca, doctor):
+for single in (up, reload, shell, top, ca, doctor):
     app.add_typer(single.app)
 for name, noun in (("user", user), ("token", token), ("website", website)):
     app.add_typer(noun.app, name=name)

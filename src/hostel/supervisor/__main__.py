@@ -33,12 +33,14 @@ def hostel_parts(paths: Paths) -> list[Part]:
             argv=_argv("agent", paths),
             stop=(StopStep(number=signal.SIGTERM, wait_s=30.0),),  # it stops all sandboxes
             own_log=_own_log("agent", paths),
+            renewed_by=signal.SIGKILL,  # TERM would end the websites
             finish=(*_argv("agent", paths), "--end"),
         ),
         Part(
             name="logger",
             argv=_argv("logger", paths),
             stop=(StopStep(number=signal.SIGTERM, wait_s=5.0),),
+            renewed_by=signal.SIGTERM,
         ),
     ]
 

@@ -22,7 +22,7 @@ from hostel.supervisor.part import Part, StopStep, find_part, start_part, write_
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError
 from hostel.wire.paths import Paths
-from hostel.wire.process import ProcessIdentity
+from hostel.wire.process import RENEW, ProcessIdentity
 
 EX_CONFIG = 78  # sysexits.h: a part that exits with it could not use its configuration
 _FIRST_S = 10.0  # only in its first seconds is that believed
@@ -153,6 +153,14 @@ class Supervisor:
             received = set(self._signals.recv(4096))
             if received & {signal.SIGTERM, signal.SIGINT}:
                 self._is_stopping = True
+            elif RENEW in received:
+                self._renew()
+
+    def _renew(self) -> None:
+        for seat in self._seats:
+            if seat.part.renewed_by is not None and seat.process is not None:
+                say(f"The {seat.part.name} is ended for one with the new configuration.")
+                seat.process.identity.send(seat.part.renewed_by)
 
     def _reap(self) -> None:
         """Also what is not a part: as PID 1 of a container the supervisor inherits every orphan."""
@@ -348,7 +356,7 @@ def _open_signals() -> socket.socket:
     receiver.setblocking(False)
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGINT, RENEW, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal closes: nothing that should end
     return receiver

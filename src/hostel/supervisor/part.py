@@ -43,6 +43,7 @@ class Part:
     argv: tuple[str, ...]
     stop: tuple[StopStep, ...]
     own_log: OwnLog | None = None  # that it opens anew when it is told to
+    renewed_by: signal.Signals | None = None  # ends it for a successor that goes on with all it held
     clear: Callable[[], object] = _leave_nothing  # ends what it leaves behind when it is killed; may take a second
     finish: tuple[
         str, ...

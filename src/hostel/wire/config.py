@@ -1,14 +1,16 @@
 """The one configuration file, `hostel.toml`: read once by each process, written with comments on first start."""
 
 import contextlib
+import hashlib
 import ipaddress
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hostel.wire.codec import parse
+from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import BadLimit, ConfigError, MalformedMessage
 from hostel.wire.names import InvalidName, canonical_domain
 from hostel.wire.website import MIB, SLEEP_AFTER_S, SLEEP_CEILING_S, Limits, Sleep, TenantLimits, Traffic
@@ -207,10 +209,24 @@ class Config:
         """The platform's: no user's own domain lies below or above them."""
         return self.sites.domain, self.panel_host
 
+    @property
+    def digest(self) -> str:
+        """Another one for each other configuration."""
+        return _digest(self)
+
+    @property
+    def foundation(self) -> str:
+        """A digest of what only a new `hostel up` takes over: it stands in nginx's configuration and in addresses."""
+        return _digest(self.sites, self.panel, self.listen, self.network)
+
     def authority(self, host: str, *, https: bool = True) -> str:
         """`host`, with the public port unless that is the scheme's own."""
         port, own = (self.listen.https_port, 443) if https else (self.listen.http_port, 80)
         return host if port == own else f"{host}:{port}"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(to_jsonable(parts)).encode()).hexdigest()[:16]
 
 
 def read_config(path: Path) -> Config:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+RENEW = signal.SIGUSR1  # to a supervisor: have the parts take over a changed hostel.toml
 PLATFORM_OOM_SCORE = -900
 _OWN_OOM_SCORE = Path("/proc/self/oom_score_adj")
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # sched_setattr(2)

@@ -15,6 +15,7 @@ class Health:
 
     panel: State
     installation: str  # 8 hex digits; part of every name that the kernel sees
+    foundation: str = ""  # `Config.foundation` of the configuration in force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
