@@ -337,7 +337,10 @@ def slow_to_take_routes(mortal: Platform, take: Callable[[bytes], bool]) -> Iter
         def handle(self) -> None:
             head = b""
             while not head.endswith(b"\r\n\r\n"):
-                head += self.rfile.readline()
+                line = self.rfile.readline()
+                if not line:  # an agent that is killed here
+                    return
+                head += line
             length = re.search(rb"content-length: (\d+)", head.lower())
             body = self.rfile.read(int(length[1])) if length else b""
             if head.startswith(b"PUT /route") and not take(body):
