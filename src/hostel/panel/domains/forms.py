@@ -11,6 +11,14 @@ from hostel.panel.websites.models import Website
 _TO_THE_WEBSITE = "the website"
 
 
+class _SecretLines(forms.Textarea):
+    """What was entered does not come back, not even beside an error."""
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        context: dict[str, Any] = super().get_context(name, None, attrs)
+        return context
+
+
 def _pem(label: str, hint: str) -> forms.CharField:
     return text_box(label=label, rows=6, hint=hint, placeholder="-----BEGIN", autocomplete="off")
 
@@ -46,3 +54,4 @@ class UploadForm(ShapedForm):
 
     cert = _pem("Certificate", "PEM: the certificate, then those that it was issued by.")
     private_key = _pem("Private key", "PEM, without a pass phrase. It is never shown again.")
+    private_key.widget = _SecretLines(private_key.widget.attrs)

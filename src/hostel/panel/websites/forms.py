@@ -34,6 +34,12 @@ class ShapedForm(forms.Form):
             self.add_error(name if name in self.fields else None, [str(error) for error in errors])
         return self.cleaned_data
 
+    def add_error(self, field: str | None, error: Any) -> None:
+        """The cursor goes there: on a long page, and on a phone, nobody would see it otherwise."""
+        super().add_error(field, error)
+        if field in self.fields:
+            self.fields[field].widget.attrs["autofocus"] = True
+
 
 def text(*, label: str, hint: str = "", **attributes: Any) -> forms.CharField:
     """One line, which the shape checks."""
