@@ -128,6 +128,10 @@ def test_whoever_asks_a_killed_panel_waits_for_the_next_one(mortal: Platform, er
         assert api.get(f"websites/{site}.{mortal.domain}/").json()["webapp"]["state"] == "running"
 
 
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
 def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
     mortal: Platform, erin: User, site: str
 ) -> None:
@@ -146,11 +150,13 @@ def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
 
     try:
         file.write_text(changed)
+        assert "was changed since it was taken over" in words_of(mortal.hostel("doctor", check=False).stdout)
         account = asyncio.run(reload())
         assert account.failed == []
         assert account.total > 20
         assert site_pid(mortal, site) == before[site]
         assert site_pid(mortal, "www") != before["www"]
+        assert "was changed since" not in words_of(mortal.hostel("doctor", check=False).stdout)
         limits = json.loads(mortal.hostel("user", "limits", erin.name, "--json").stdout)
         assert next(limit["value"] for limit in limits if limit["limit"] == "memory_mb") == 3000
         mortal.hostel("reload")

@@ -13,7 +13,8 @@ from hostel.agent import network
 from hostel.agent.certificates import SITES
 from hostel.agent.disk import QUOTA_OPTIONS, find_mount
 from hostel.agent.records import find_unreadable
-from hostel.wire.errors import Reason
+from hostel.wire.config import read_config
+from hostel.wire.errors import ConfigError, Reason
 from hostel.wire.report import AgentCheck
 from hostel.wire.website import Sleep, State
 
@@ -27,6 +28,7 @@ async def check_machine(node: "Node") -> tuple[AgentCheck, ...]:
     """All checks, each of which says what to do when it is not ok."""
     checks: tuple[Callable[[Node], AgentCheck], ...] = (
         _panel,
+        _configuration,
         _rules,
         _forwarding,
         _logs,
@@ -51,6 +53,19 @@ def _panel(node: "Node") -> AgentCheck:
         message=f"the panel is {report.state.value}{why}",
         hint=f"read {node.paths.site_logs}/hostel/{node.config.panel_host}.error.log",
     )
+
+
+def _configuration(node: "Node") -> AgentCheck:
+    file, hint = node.paths.config_file, "`hostel reload` takes it over"
+    try:
+        written = read_config(file)
+    except ConfigError as error:
+        return AgentCheck(name="configuration", ok=False, message=f"{file} cannot be used now", hint=str(error))
+    if written.foundation != node.config.foundation:
+        hint = "a change of [sites], [panel], [listen] or [network] holds once `hostel up` is stopped and started again"
+    is_in_force = written.digest == node.config.digest
+    message = "in force" if is_in_force else f"{file} was changed since it was taken over"
+    return AgentCheck(name="configuration", ok=is_in_force, message=message, hint=hint, is_grave=False)
 
 
 def _rules(node: "Node") -> AgentCheck:
