@@ -9,6 +9,7 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,27 @@ def test_d3_fork_bombs_in_three_sites_at_once_stay_within_their_user_and_die(
     for label in labels:
         platform.delete(trudy, label)
     until(lambda: not processes_of(platform, "trudy"), what="all bombs are gone", deadline_s=15)
+
+
+def test_d4_reloads_with_requests_kept_open_bring_no_more_than_twice_the_plan(platform: Platform, trudy: User) -> None:
+    """Each run that drains may have room of its own: of four that would be five times the plan."""
+    url = f"websites/trudy.{platform.domain}/reload/"
+    platform.create(trudy, "trudy", answering())
+    limits = []
+    with ThreadPoolExecutor(4) as pool, platform.api(trudy) as api:
+        for _ in range(4):
+            before = platform.edge_status("trudy")["requests"]
+            pool.submit(platform.get, "trudy", "/slow?s=10")
+            until(lambda before=before: platform.edge_status("trudy")["requests"] > before)  # type: ignore[misc]
+            assert api.post(url).json() == {"status": "OK"}
+            limits.append(memory_limit_mb("trudy", platform))
+    assert max(limits) == 2 * 128
+    assert limits[0] == 128 + 96, "positive control: one run has its room"
+    platform.delete(trudy, "trudy")
+
+
+def memory_limit_mb(name: str, platform: Platform) -> int:
+    return int(read_counter(tenant_cgroup(platform, name), "memory", "memory.limit_in_bytes", "memory.max")) >> 20
 
 
 def test_d3_a_command_that_ends_for_want_of_processes_says_so(platform: Platform, trudy: User, bob: User) -> None:

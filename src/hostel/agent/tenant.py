@@ -195,7 +195,10 @@ class Tenant:
 
     def _apply_limits(self) -> None:
         limits = self.record.limits
-        raised = replace(limits, memory_bytes=limits.memory_bytes + self._surge_bytes)
+        # Each run that drains brings room of its own, but whoever keeps requests open and reloads again and again gets
+        # no more than twice what the plan gives.
+        surge_bytes = min(self._surge_bytes, limits.memory_bytes)
+        raised = replace(limits, memory_bytes=limits.memory_bytes + surge_bytes)
         if self.is_suspended:
             raised = replace(raised, pids=0)  # not a process more, whoever is just about to start one
         try:
