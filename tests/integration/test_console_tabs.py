@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from live import Platform, User, running, send_signal
 from waiting import until
 
 AHEAD, PIECE = 1 << 18, 1 << 16
+SERVICE_RESTART = 1012  # of RFC 6455's registry: come again
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +93,38 @@ def test_a_console_goes_on_through_a_new_panel(
     assert api.get("").json() == [console.shown]
 
 
+def test_a_console_goes_on_through_a_changed_configuration(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client
+) -> None:
+    """The old panel tells its tabs to come again as soon as there is a new one, and nothing that is shown is missed."""
+    console = open_shell(api)
+    file, old = mortal.paths.config_file, panel_pid(mortal)
+    file.write_text(f"{file.read_text()}\n[limits]\nuser_memory_mb = 3000\n")
+    with tab_on(mortal, iris, browser, console.id) as tab, ThreadPoolExecutor() as threads:
+        tab.type("for n in {1..9999}; do echo line-$n; sleep 0.02; done\n")
+        tab.wait_for(b"line-9\r")
+        reloading = threads.submit(mortal.hostel, "reload")
+        assert tab.code_of_close() == SERVICE_RESTART
+        reloading.result()
+    with tab_on(mortal, iris, browser, console.id, after=tab.position) as again:
+        again.wait_for(b"line-")
+        again.type("\x03")
+        again.type("echo begin-$((1 + 1))\n")
+        again.wait_for(b"begin-2")
+        assert not any(each.get("skipped") for each in again.told)
+    shown = [int(number) for number in re.findall(rb"line-(\d+)\r\n", tab.shown + again.shown)]
+    assert shown == list(range(1, len(shown) + 1)), "each line once"
+    until(lambda: panel_pids(mortal) and old not in panel_pids(mortal), "the old panel has ended")
+
+
 def panel_pid(platform: Platform) -> int:
+    (pid,) = panel_pids(platform)
+    return pid
+
+
+def panel_pids(platform: Platform) -> list[int]:
     records = [json.loads(file.read_text()) for file in platform.paths.runs.glob("*/run.json")]
-    (pid,) = [record["process"]["pid"] for record in records if record["website"] == f"www.{platform.domain}"]
-    return int(pid)
+    return [int(each["process"]["pid"]) for each in records if each["website"] == f"www.{platform.domain}"]
 
 
 def test_tabs_see_the_same_and_the_last_size_counts(

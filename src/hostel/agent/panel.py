@@ -44,6 +44,8 @@ def panel_spec(config: Config) -> WebsiteSpec:
         always_on=True,  # it never sleeps: nobody could wake it
         start_deadline_s=_START_DEADLINE_S,
         drain_s=60.0,  # an API call may wait 45 s for a deploy
+        websocket_drain_s=0.0,  # tabs of consoles: they come again and miss nothing
+        ws_spread_s=1.0,  # a short wait, for somebody is typing there
         limits=Limits(memory_bytes=768 * MIB, pids=256, cpu=1.0),
     )
 
