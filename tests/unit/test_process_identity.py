@@ -4,6 +4,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,23 @@ def test_a_later_process_with_the_same_pid_is_another_one(sleeper: subprocess.Po
         earlier.open_pidfd()
     earlier.send(signal.SIGKILL)
     assert sleeper.poll() is None, "the signal went to the wrong process"
+
+
+def test_a_later_thread_with_the_same_number_is_another_one():
+    """After a reboot numbers are dealt out anew, and threads get of the same ones."""
+    is_over = threading.Event()
+    thread = threading.Thread(target=is_over.wait)
+    thread.start()
+    try:
+        assert thread.native_id is not None
+        earlier = ProcessIdentity(pid=thread.native_id, start_ticks=1, boot_id="0e5b9f4e-of-an-earlier-boot")
+        assert not earlier.is_alive()
+        with pytest.raises(ProcessLookupError):
+            earlier.open_pidfd()
+        earlier.send(signal.SIGKILL)
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_a_pidfd_becomes_readable_when_the_process_ends(sleeper: subprocess.Popen[bytes]):

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import select
@@ -49,7 +50,12 @@ class ProcessIdentity:
 
         Raises ProcessLookupError if the process has ended and been reaped.
         """
-        pidfd = os.pidfd_open(self.pid)
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT):  # before and since Linux 6.9
+                raise
+            raise ProcessLookupError(f"{self.pid} is a thread of another process now") from error
         if self._has_its_pid():  # asked after the open: from here on the pid cannot be reused
             return pidfd
         os.close(pidfd)
