@@ -131,7 +131,7 @@ def _make_application() -> ASGI3Application:
     async def application(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "websocket":
             await serve_tab(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].startswith("/static/") and scope["method"] in ("GET", "HEAD"):
+        elif scope["type"] == "http" and scope["path"] in files.files and scope["method"] in ("GET", "HEAD"):
             await scripts(scope, receive, send)
         else:
             await pages(scope, receive, send)

@@ -45,8 +45,16 @@ def test_other_paths_are_djangos():
     assert call("GET", "/static/%2e%2e/settings.py").status_code == 404
 
 
-def test_a_body_over_the_limit_is_refused_in_words():
-    response = call("POST", "/api/v1/user/xanthippe/websites/", content=b"x" * ((1 << 20) + 1))
+def test_scripts_are_sent_compressed_and_pages_are_not_wherever_they_stand():
+    assert call("GET", "/static/panel/panel.css").headers["Content-Encoding"] == "gzip"
+    for path in ("/static/none", "/static//panel/panel.css", "/static/panel/../none"):
+        page = call("GET", path)
+        assert (page.status_code, len(page.content) > 500, "Content-Encoding" in page.headers) == (404, True, False)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/api/v1/user/xanthippe/websites/"), ("GET", "/static/none")])
+def test_a_body_over_the_limit_is_refused_in_words(method, path):
+    response = call(method, path, content=b"x" * ((1 << 20) + 1))
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
 
 
