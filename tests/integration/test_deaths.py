@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -170,6 +171,23 @@ def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
             assert refused.returncode == 1
             assert words in refused.stderr
         assert site_pid(mortal, "www") == after
+    finally:
+        file.write_text(old)
+        mortal.hostel("reload")
+
+
+def test_a_panel_that_did_not_start_anew_goes_on_and_is_tried_again_by_the_next_reload(mortal: Platform) -> None:
+    file, before = mortal.paths.config_file, site_pid(mortal, "www")
+    old = file.read_text()
+    file.write_text(old.replace("user_websites", "user_memory_mb = 3001\nuser_websites"))
+    try:
+        with contextlib.closing(sqlite3.connect(mortal.paths.panel / "panel.sqlite3", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            refused = mortal.hostel("reload", check=False)
+        assert (refused.returncode, "database is locked" in refused.stderr) == (1, True), refused.stderr
+        assert site_pid(mortal, "www") == before
+        mortal.hostel("reload")
+        assert site_pid(mortal, "www") != before
     finally:
         file.write_text(old)
         mortal.hostel("reload")

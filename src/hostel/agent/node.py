@@ -679,10 +679,10 @@ class Node:
         for record in read_websites(self.paths):
             tenant = self.tenants.get(record.spec.tenant)
             if record.spec.tenant == SYSTEM_TENANT:
-                if record.spec == spec:
+                if record.spec == spec and record.deploy.phase is not Phase.FAILED:
                     panel = record
-                elif record.spec.domain_name == spec.domain_name:
-                    panel = replace(panel, run=record.run, names=record.names)  # serves until the new one does
+                elif record.spec.domain_name == spec.domain_name:  # its run serves until the new one does
+                    panel = replace(panel, run=record.run, names=record.names)
                 continue
             if tenant is None:
                 log.error("website has no tenant on this machine; it is left out", website=record.spec.domain_name)

@@ -42,6 +42,8 @@ def reload(root: RootOption = DEFAULT_ROOT) -> None:
     deploy = _wait_for_panel(paths, agent, config, before=before)
     if deploy.phase is Phase.FAILED:
         reason = deploy.failure.detail if deploy.failure else "it gave no reason"
+        for line in deploy.failure.stderr if deploy.failure else ():
+            say(f"  {line}")
         raise CommandFailed(
             f"the panel does not start with it, and the one before goes on: {reason}",
             hint=f"its log is {paths.site_logs / 'hostel' / f'{config.panel_host}.error.log'}",
