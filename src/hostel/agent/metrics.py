@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ import structlog
 from hostel.agent import cgroup, series
 from hostel.agent.sandbox import Sandbox
 from hostel.agent.series import MINUTE_S, DamagedSeries, Sample, Series, add_up
+from hostel.edge.publish import Counted
 from hostel.wire.errors import EdgeUnreachable, UnknownWebsite
 from hostel.wire.metrics import Period, WebsiteMetrics
 from hostel.wire.names import SYSTEM_TENANT
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 SAVE_EVERY_MINUTES = 10
 _AT_ONCE = 50  # websites; between them others have their turn
 _LEAST_S = 1.0  # between two questions to the edge, and between two looks at a run that its use is told of
+_ALL_HEARD_S = 60.0  # after so long a worker of the edge has handed over what it had counted
 _OWN = "agent"  # no domain: those have a dot
 
 
@@ -52,6 +54,7 @@ class Metrics:
         self._series: dict[str, Series] = {}
         self._looks: dict[str, Look] = {}
         self._deeds: dict[str, tuple[int, int]] = {}  # restarts and reloads that are accounted for
+        self._freed: dict[str, float] = {}  # names, and when, since 1970: what was counted before is of who had them
         self._asked_at = -_LEAST_S  # monotonic
         self._renaming = threading.Lock()  # a file is put in its place by a thread
         self._saved_at = _minute() // SAVE_EVERY_MINUTES
@@ -115,6 +118,7 @@ class Metrics:
         """The website was deleted: who has its name next shall see nothing of it."""
         self._looks.pop(domain, None)
         self._deeds.pop(domain, None)
+        self._freed[domain] = time.time()
         self._drop(domain)
 
     def save(self) -> None:
@@ -151,16 +155,26 @@ class Metrics:
             log.warning("the edge does not say what it has counted", error=str(error))
 
     async def _take(self) -> None:
+        began = time.time()
         taken = await self._node.edge.take_metrics()
         by_minute: dict[int, dict[str, list[int]]] = {}
         for counted in taken:
-            add_up(by_minute.setdefault(counted.at_s // MINUTE_S, {}), counted.websites)
+            add_up(by_minute.setdefault(counted.at_s // MINUTE_S, {}), self._of_owners(counted))
+        self._freed = {domain: at for domain, at in self._freed.items() if abs(began - at) < _ALL_HEARD_S}
         for minute, websites in by_minute.items():
             for number, (domain, counts) in enumerate(websites.items()):
                 if self._is_watched(domain):
                     self._series_of(domain).add(minute, Sample(counts=counts))
                 if number % _AT_ONCE == 0:
                     await asyncio.sleep(0)
+
+    def _of_owners(self, counted: Counted) -> dict[str, Sequence[int]]:
+        """Without the visits of websites whose names were given up since."""
+        return {
+            domain: pairs
+            for domain, pairs in counted.websites.items()
+            if counted.began.get(domain, counted.at_s) > self._freed.get(domain, 0.0)
+        }
 
     async def _look_at(self, runs: Mapping[str, Sandbox]) -> None:
         found = await asyncio.to_thread(read_runs, [sandbox.cgroup for sandbox in runs.values()])

@@ -72,6 +72,7 @@ class Counted:
     """
 
     at_s: int  # since 1970
+    began: Mapping[str, float]  # when the first of each website was counted
     websites: Mapping[str, Sequence[int]]
 
 
@@ -157,7 +158,10 @@ class Edge:
     async def take_metrics(self) -> list[Counted]:
         """What was counted since the last time; nobody gets it again. Raises EdgeUnreachable."""
         answer = await self._ask("POST", "/metrics")
-        return [Counted(at_s=int(taken["at_s"]), websites=taken["websites"]) for taken in answer["taken"]]
+        return [
+            Counted(at_s=int(taken["at_s"]), began=taken.get("began", {}), websites=taken["websites"])
+            for taken in answer["taken"]
+        ]
 
     async def push_certificate(self, name: str, *, only_for: str = "") -> None:
         """Serve the certificate in `<name>.pem` and `<name>.key` from the next handshake on.

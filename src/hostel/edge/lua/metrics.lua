@@ -34,6 +34,7 @@ local NONE = string.byte("-") -- how nginx writes a time that did not come about
 local _M = {}
 
 local counted, visited = {}, 0 -- by website, since the last flush; and how many those are
+local began = {} -- when the first was counted, seconds since 1970: the website may be another's since
 local looks = 0 -- since then
 
 local function open(website)
@@ -41,7 +42,7 @@ local function open(website)
     for place = 1, PLACES do
         places[place] = 0
     end
-    counted[website] = places
+    counted[website], began[website] = places, now()
     visited = visited + 1
     return places
 end
@@ -89,7 +90,7 @@ function _M.note_end(website, status, bound)
 end
 
 -- Pairs of place and number, one list for each website: most places are zero.
-local function pack(taken)
+local function pack(taken, since)
     local websites = {}
     for website, places in pairs(taken) do
         local pairs_, length = {}, 0
@@ -101,7 +102,7 @@ local function pack(taken)
         end
         websites[website] = pairs_
     end
-    return cjson.encode({ at_s = ngx.time(), websites = websites })
+    return cjson.encode({ at_s = ngx.time(), began = since, websites = websites })
 end
 
 -- Make room for one more: the oldest goes, first where nobody has come for them, then where there is no room left.
@@ -121,9 +122,9 @@ end
 
 function _M.flush()
     if next(counted) then
-        local taken = counted
-        counted, visited, looks = {}, 0, 0
-        push(pack(taken))
+        local taken, since = counted, began
+        counted, began, visited, looks = {}, {}, 0, 0
+        push(pack(taken, since))
     end
 end
 
@@ -146,8 +147,8 @@ end
 function _M.take()
     _M.flush()
     local texts = {}
-    for index = 1, queue:llen(QUEUE) or 0 do
-        texts[index] = queue:lpop(QUEUE)
+    for _ = 1, queue:llen(QUEUE) or 0 do
+        texts[#texts + 1] = queue:lpop(QUEUE) -- none where another worker has made room meanwhile
     end
     return texts
 end
