@@ -98,11 +98,12 @@ def test_tabs_share_a_console_that_outlives_them_and_says_when_it_ends(
     do(one, "echo both-$((1 + 2))")
     for tab in (one, two):
         expect(tab.locator(".xterm-rows")).to_contain_text("both-3")
-    do(two, "exit")
+    do(two, "exit 3")
     for tab in (one, two):
-        expect(tab.get_by_text("This console has ended.")).to_be_visible()
+        expect(tab.get_by_text("This console has ended with exit code 3.")).to_be_visible()
     two.reload()
     expect(two.get_by_role("heading", name=re.compile("has ended"))).to_be_visible()
+    expect(two.get_by_text("This console has ended with exit code 3.")).to_be_visible()
     one.get_by_role("button", name="Open a new one").click()
     expect(one.locator(".xterm-rows")).to_contain_text("/tmp")
 

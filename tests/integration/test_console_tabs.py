@@ -60,8 +60,33 @@ def test_a_console_goes_on_through_a_killed_agent(
         # The successor ends it as any other, and nothing is left of it.
         tab.type("exit\n")
         assert tab.code_of_close() == 1000
-        assert tab.told[-1] == {"ended": True}
+        assert tab.told[-1] == {"ended": "This console has ended."}, "whose exit code a dead agent was to hear"
     until(lambda: not consoles_left(mortal))
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("exit\n", "This console has ended."),
+        ("exit 7\n", "This console has ended with exit code 7."),
+        ("kill -KILL $$\n", "This console has ended with exit code 137."),
+        (None, "This console has ended."),
+    ],
+)
+def test_a_tab_hears_how_its_console_has_ended(
+    mortal: Platform, iris: User, browser: httpx.Client, api: httpx.Client, ending: str | None, words: str
+) -> None:
+    console = open_shell(api)
+    with tab_on(mortal, iris, browser, console.id) as tab:
+        tab.wait_for(b"$ ")
+        if ending is None:
+            assert api.delete(f"{console.id}/").status_code == 204
+        else:
+            tab.type(ending)
+        assert tab.code_of_close() == 1000
+        assert tab.told[-1] == {"ended": words}
+    assert api.get(f"{console.id}/").json()["detail"] == words
+    assert words in browser.get(f"user/{iris.name}/consoles/{console.id}/").text
 
 
 def consoles_left(platform: Platform) -> list[str]:

@@ -9,6 +9,7 @@ from websockets.exceptions import InvalidStatus
 
 from console_tabs import Tab, form_secret, logged_in, tab_on
 from consoles import Console, consoles_of, open_shell
+from hostel.wire.console import UnknownConsole
 from live import Platform, User
 from waiting import until
 
@@ -92,7 +93,7 @@ def test_g9_without_a_login_or_with_anothers_there_is_no_console(
         assert status_of(platform, nike, other, console.id) == 403
         with tab_on(platform, alice, other, console.id) as tab:
             assert tab.code_of_close() == 1000
-            assert (tab.told, tab.shown) == ([{"ended": True}], b"")
+            assert (tab.told, tab.shown) == ([{"ended": str(UnknownConsole())}], b"")
 
 
 @pytest.mark.parametrize("way", ["logout", "suspension"])

@@ -2,8 +2,9 @@
 those who come to look and go again.
 
 Started as `python3 -I console.py SOCKET NOTICE DIRECTORY VIRTUALENV COMMAND...`; the child goes to DIRECTORY and into
-VIRTUALENV itself, as the tenant. Ends with the command, once those who look have what was shown last. It is PID 1 of
-the sandbox, so it also buries the orphans. Standard library only: no part of Hostel is visible here.
+VIRTUALENV itself, as the tenant. Ends with the command, once those who look have what was shown last, and exits as it
+does, or with 0 when it was told to end. It is PID 1 of the sandbox, so it also buries the orphans. Standard library
+only: no part of Hostel is visible here.
 
 Listens on the unix socket; each connection says one line:
 
@@ -361,7 +362,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: hang_up(console))
     console.bury()  # a command that ended before anybody heard of it
     console.serve()
-    return os.waitstatus_to_exitcode(console.status or 0) & 0xFF
+    return 0 if console.is_leaving else exit_code(console.status or 0)
+
+
+def exit_code(status: int) -> int:
+    """As a shell says it."""
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def hang_up(console: Console) -> None:

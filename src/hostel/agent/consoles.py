@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from hostel.agent.console_line import has_ended
 from hostel.agent.disk import Disk
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 _OPEN_S = 15.0
 _GRACE_S = 2.0  # between hanging up and the end
+_ENDS_MOST = 1000  # that are remembered, until this agent ends
 
 
 class Consoles:
@@ -46,6 +48,7 @@ class Consoles:
         self._disk = disk
         self._last_number_file = last_number_file
         self._open: dict[int, Sandbox] = {}
+        self._ends: dict[int, tuple[str, str]] = {}  # of those that have ended: whose it was, and how it ended
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -62,11 +65,14 @@ class Consoles:
         return _report(self.get(tenant, number))
 
     def get(self, tenant: Tenant, number: int) -> Sandbox:
-        """Raises UnknownConsole, also of another tenant's."""
+        """Raises UnknownConsole, also of another tenant's; of one's own that has ended it says how."""
         sandbox = self._open.get(number)
-        if sandbox is None or sandbox.tenant is not tenant or sandbox.exit.done():
-            raise UnknownConsole
-        return sandbox
+        if sandbox is not None and sandbox.tenant is tenant:
+            if sandbox.exit.done():
+                raise has_ended(sandbox)
+            return sandbox
+        owner, said = self._ends.get(number, ("", ""))
+        raise UnknownConsole(said if owner == tenant.name else None)
 
     async def open(self, tenant: Tenant, wanted: ConsoleRequest) -> ConsoleReport:
         """Returns when it answers. Raises ConsoleRefused, TooManyConsoles or ConsoleUnreachable."""
@@ -152,7 +158,11 @@ class Consoles:
         self._forget(sandbox)
 
     def _forget(self, sandbox: Sandbox) -> None:
-        self._open.pop(_report(sandbox).id, None)
+        number = _report(sandbox).id
+        if self._open.pop(number, None) is not None and sandbox.exit.done():
+            self._ends[number] = sandbox.tenant.name, str(has_ended(sandbox))
+            if len(self._ends) > _ENDS_MOST:
+                del self._ends[next(iter(self._ends))]
         sandbox.tenant.open_consoles.discard(sandbox.run)
         self._disk.measure_soon(sandbox.tenant.name)
 

@@ -2,7 +2,8 @@
 
 Binary messages are what the terminal shows (to the tab) and what is typed (from it). Text messages are JSON. To the
 tab: `position` of the byte that comes next, `skipped` where something before it is not kept any more; `away` while the
-console does not answer; `ended`. From the tab: `rows` with `columns`; `seen`, up to which position it has shown.
+console does not answer; `ended`, in words. From the tab: `rows` with `columns`; `seen`, up to which position it
+has shown.
 
 A tab gets no more than AHEAD bytes that it has not shown, and no more than its share of BYTES_A_SECOND: a slow one
 holds nobody up.
@@ -118,8 +119,8 @@ class _Tab:
                 before = self._position
                 try:
                     await self._show_once(client)
-                except _OVER:
-                    await self._tell(ended=True)
+                except _OVER as error:
+                    await self._tell(ended=str(error))
                     raise _Closed(1000) from None
                 except (httpx.HTTPError, HostelError):
                     await self._tell(away=True)

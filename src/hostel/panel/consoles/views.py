@@ -72,8 +72,9 @@ def show_all(request: HttpRequest, user: User) -> HttpResponse:
 def show(request: HttpRequest, user: User, number: int) -> HttpResponse:
     try:
         console = agent.get_console(user.username, number)
-    except UnknownConsole:
-        return render(request, "consoles/ended.html", {"number": number, "form": NewConsole()}, status=404)
+    except UnknownConsole as error:
+        page = {"number": number, "detail": str(error), "form": NewConsole()}
+        return render(request, "consoles/ended.html", page, status=404)
     except HostelError as error:
         return render(request, "error.html", {"detail": str(error), "status": error.status}, status=error.status)
     nonce = secrets.token_urlsafe(16)

@@ -68,7 +68,7 @@
   };
 
   const heed = (said) => {
-    if (said.ended) { end(); return; }
+    if (said.ended) { end(said.ended); return; }
     if (said.away) { say("The console does not answer; trying again…"); return; }
     say("");
     // CAN ends an escape sequence that was cut.
@@ -76,8 +76,9 @@
     if (said.skipped) { position = seen = told = said.position; }
   };
 
-  const end = () => {
+  const end = (words) => {
     isOver = true;
+    document.getElementById("console-end").textContent = words;
     say("");
     terminal.options.disableStdin = true;
     document.getElementById("console-ended").hidden = false;
@@ -109,7 +110,7 @@
     if (failures >= 2) {
       const page = await fetch(location.pathname, { redirect: "manual" }).catch(() => null);
       if (page !== null && page.type === "opaqueredirect") { location.reload(); return; }
-      if (page !== null && page.status === 404) { end(); return; }
+      if (page !== null && page.status === 404) { end("This console has ended."); return; }
     }
     connect();
   };
