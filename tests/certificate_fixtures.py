@@ -72,6 +72,8 @@ class Front:
         self.asked: list[str] = []  # certificates that were asked about
         self.due: set[str] = set()  # those that are to be renewed now
         self.is_limited = False
+        self.may_answer = threading.Event()  # cleared: an authority that takes its time
+        self.may_answer.set()
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, name="front of the authority")
         self._thread.start()
@@ -87,6 +89,7 @@ class Front:
 
     def answer(self, path: str) -> tuple[int, dict[str, object]]:
         if path == "/dir":
+            self.may_answer.wait()
             with httpx.Client(verify=False, trust_env=False) as client:
                 directory = client.get(self._url).json()
             order = {"newOrder": f"{self.url}/limited"} if self.is_limited else {}

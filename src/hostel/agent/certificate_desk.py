@@ -43,11 +43,13 @@ def find_authority(config: Config, paths: Paths) -> Authority | None:
 
 
 def report(node: "Node", domain: str, *, tenant: str) -> CertificateReport:
-    """Raises NoCertificate, which says why the last order came to nothing."""
+    """Raises NoCertificate, which says why the last order came to nothing, or StillIssuing before the first."""
     _check_owner(node, domain, tenant)
     if _is_platforms(node, domain):
         certificate = x509.load_pem_x509_certificate((node.paths.certificates / f"{SITES}.pem").read_bytes())
         return describe(certificate, Keeping(tenant=tenant, cert_type=CertType.PLATFORM))
+    if node.keyring.find(domain) is None and node.renewal.is_obtaining(domain):
+        raise StillIssuing
     failure = node.renewal.last_failure(domain)
     if node.keyring.find(domain) is None and failure is not None:
         raise NoCertificate(f"This domain has no certificate of its own. The last order came to nothing: {failure}")

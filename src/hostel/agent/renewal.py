@@ -102,6 +102,9 @@ class Renewal:
         task.result()
         return True
 
+    def is_obtaining(self, domain: str) -> bool:
+        return domain in self._orders
+
     @property
     def last_failures(self) -> dict[str, NotIssued]:
         """By domain: as `last_failure`."""

@@ -126,7 +126,7 @@ def find_proof(asked: ProofRequest) -> ProofReport:
 
 
 def find_certificate(domain: str, *, tenant: str) -> CertificateReport:
-    """Raises NoCertificate."""
+    """Raises NoCertificate, or StillIssuing before the first."""
     return parse(CertificateReport, _ask("GET", f"/certificates/{domain}?tenant={tenant}", deadline_s=_QUICK_S))
 
 

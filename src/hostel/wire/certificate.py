@@ -172,4 +172,5 @@ class StillIssuing(HostelError):
     """The certificate authority has not finished yet; what it answers is served by itself."""
 
     code = "still_issuing"
-    status = 202
+    status = 503
+    is_retryable = True

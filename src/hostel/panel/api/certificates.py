@@ -11,13 +11,16 @@ from hostel.panel.api.shapes_domain import CertificateSent
 from hostel.panel.api.views import OwnersView
 from hostel.panel.domains import certificates
 from hostel.panel.domains.models import Domain
-from hostel.wire.certificate import CertificateRefused, CoveredByPlatform, StillIssuing
+from hostel.wire.certificate import CertificateRefused, CoveredByPlatform, NoCertificate, StillIssuing
 
 
 class DomainCertificate(OwnersView):
     @schema.get_certificate
     def get(self, request: Request, username: str, domain_name: str) -> Response:
-        found = agent.find_certificate(self.get_name(domain_name), tenant=self.owner.username)
+        try:
+            found = agent.find_certificate(self.get_name(domain_name), tenant=self.owner.username)
+        except StillIssuing as error:
+            raise NoCertificate(str(error)) from error
         return Response(
             {
                 "cert_type": found.cert_type.value,

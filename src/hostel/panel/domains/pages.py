@@ -28,10 +28,13 @@ _WAIT_S = 5  # for a certificate; what takes longer goes on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What a page says of one: `report` is what is served; `trouble` why there is none, or no newer one."""
+    """What a page says of one: `report` is what is served; `trouble` why there is none, or no newer one; `is_coming`
+    while the first is being obtained.
+    """
 
     report: CertificateReport | None = None
     trouble: str = ""
+    is_coming: bool = False
 
     @property
     def ends_at(self) -> datetime | None:
@@ -128,7 +131,7 @@ def certificate(request: HttpRequest, website: Website, name: str) -> HttpRespon
         else:
             return _upload(request, website, name, canonical)
     except StillIssuing:
-        messages.success(request, "The certificate authority is at work. What it issues is served by itself.")
+        messages.success(request, "The certificate is ordered. What the authority issues is served by itself.")
     except HostelError as error:
         messages.error(request, str(error))
     return _to_domain(website, name)
@@ -181,6 +184,8 @@ def _records(website: Website, canonical: str) -> tuple[Record, ...]:
 def _certificate(website: Website, canonical: str) -> Certificate:
     try:
         report = agent.find_certificate(canonical, tenant=website.owner.username)
+    except StillIssuing as error:
+        return Certificate(trouble=str(error), is_coming=True)
     except HostelError as error:
         return Certificate(trouble=str(error))
     return Certificate(report=report, trouble=report.detail)
