@@ -145,8 +145,10 @@ def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
     async def reload() -> Account:
         host = f"{site}.{mortal.domain}"
         async with under(Load(host=host, port=mortal.http_port, seed=5, clients=4, pause_share=0)) as account:
-            said = await asyncio.to_thread(mortal.hostel, "reload")
-            assert "Agent, logger and panel run with it" in said.stderr
+            one = asyncio.create_task(asyncio.to_thread(mortal.hostel, "reload"))
+            await asyncio.to_thread(until, lambda: not agent_answers(mortal))
+            for said in await asyncio.gather(one, asyncio.to_thread(mortal.hostel, "reload")):  # amid the first
+                assert "Agent, logger and panel run with it" in said.stderr
             return account
 
     try:
@@ -176,16 +178,26 @@ def test_a_changed_configuration_is_taken_over_while_everybody_is_served(
         mortal.hostel("reload")
 
 
-def test_a_panel_that_did_not_start_anew_goes_on_and_is_tried_again_by_the_next_reload(mortal: Platform) -> None:
+@pytest.mark.parametrize(
+    ("is_gone", "outlook"),
+    [(False, "the one before goes on"), pytest.param(True, "is tried again every ten seconds", marks=pytest.mark.soak)],
+)
+def test_a_panel_that_does_not_start_with_a_changed_configuration_is_tried_again_by_the_next_reload(
+    mortal: Platform, is_gone: bool, outlook: str
+) -> None:
     file, before = mortal.paths.config_file, site_pid(mortal, "www")
     old = file.read_text()
     file.write_text(old.replace("user_websites", "user_memory_mb = 3001\nuser_websites"))
     try:
         with contextlib.closing(sqlite3.connect(mortal.paths.panel / "panel.sqlite3", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
+            if is_gone:
+                send_signal(before, signal.SIGKILL)
             refused = mortal.hostel("reload", check=False)
-        assert (refused.returncode, "database is locked" in refused.stderr) == (1, True), refused.stderr
-        assert site_pid(mortal, "www") == before
+            assert refused.returncode == 1
+            assert "database is locked" in refused.stderr
+            assert outlook in refused.stderr
+            assert is_gone or site_pid(mortal, "www") == before
         mortal.hostel("reload")
         assert site_pid(mortal, "www") != before
     finally:

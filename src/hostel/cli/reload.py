@@ -14,9 +14,11 @@ from hostel.wire.config import Config, read_config
 from hostel.wire.errors import AgentUnreachable
 from hostel.wire.paths import Paths
 from hostel.wire.process import RENEW, ProcessIdentity
-from hostel.wire.website import Deploy, Phase, State
+from hostel.wire.report import Health
+from hostel.wire.website import Phase, State, WebsiteReport
 
 DEADLINE_S = 180.0
+AGENT_DEADLINE_S = 30.0
 EVERY_S = 0.1
 
 app = typer.Typer()
@@ -30,22 +32,23 @@ def reload(root: RootOption = DEFAULT_ROOT) -> None:
     [panel], [listen] and [network] say takes a new `hostel up`.
     """
     paths, agent = Paths(root), Agent(Paths(root))
-    config = read_config(paths.config_file)
-    if agent.health().foundation != config.foundation:
+    config, supervisor = read_config(paths.config_file), _find_supervisor(paths)
+    if _wait_for_agent(agent).foundation != config.foundation:
         raise CommandFailed(
             "a change of [sites], [panel], [listen] or [network] cannot be taken over while the platform runs",
             hint="undo it; or stop `hostel up` and start it again, which ends all websites for that time",
         )
     began, before = time.monotonic(), _agent_pid(paths)
     say(f"Taking over {paths.config_file}. Websites go on.")
-    _find_supervisor(paths).send(RENEW)
-    deploy = _wait_for_panel(paths, agent, config, before=before)
-    if deploy.phase is Phase.FAILED:
-        reason = deploy.failure.detail if deploy.failure else "it gave no reason"
-        for line in deploy.failure.stderr if deploy.failure else ():
+    supervisor.send(RENEW)
+    panel = _wait_for_panel(paths, agent, config, before=before)
+    if panel.deploy.phase is Phase.FAILED:
+        failure = panel.deploy.failure
+        for line in failure.stderr if failure else ():
             say(f"  {line}")
+        outlook = "the one before goes on" if panel.state is State.RUNNING else "is tried again every ten seconds"
         raise CommandFailed(
-            f"the panel does not start with it, and the one before goes on: {reason}",
+            f"the panel does not start with it, and {outlook}: {failure.detail if failure else 'it gave no reason'}",
             hint=f"its log is {paths.site_logs / 'hostel' / f'{config.panel_host}.error.log'}",
         )
     say(f"Agent, logger and panel run with it, after {time.monotonic() - began:.1f} s.")
@@ -75,8 +78,20 @@ def _agent_pid(paths: Paths) -> int:
         return 0
 
 
-def _wait_for_panel(paths: Paths, agent: Agent, config: Config, *, before: int) -> Deploy:
-    """How its deploy by the next agent went."""
+def _wait_for_agent(agent: Agent) -> Health:
+    """Its successor starts where it was ended just now, by another `hostel reload` for example."""
+    give_up = time.monotonic() + AGENT_DEADLINE_S
+    while True:
+        try:
+            return agent.health()
+        except AgentUnreachable:
+            if time.monotonic() > give_up:
+                raise
+        time.sleep(EVERY_S)
+
+
+def _wait_for_panel(paths: Paths, agent: Agent, config: Config, *, before: int) -> WebsiteReport:
+    """Once its deploy by the next agent went well or failed."""
     give_up = time.monotonic() + DEADLINE_S
     while time.monotonic() < give_up:
         time.sleep(EVERY_S)
@@ -86,8 +101,9 @@ def _wait_for_panel(paths: Paths, agent: Agent, config: Config, *, before: int) 
             panel = agent.website(config.panel_host)
         except AgentUnreachable:
             continue
-        if panel.state is State.RUNNING and panel.deploy.phase is not Phase.STARTING:
-            return panel.deploy
+        phase = panel.deploy.phase
+        if phase is Phase.FAILED or (panel.state is State.RUNNING and phase is not Phase.STARTING):
+            return panel
     raise CommandFailed(
         f"the panel was not there again within {DEADLINE_S:g} s; websites go on",
         hint=f"{Path(paths.log, 'agent.log')} says why",
