@@ -50,7 +50,7 @@ class Console:
 
     def wait_for_end(self) -> None:
         """One that has ended waits for somebody to take what it has shown last."""
-        until(lambda: self.api.get(f"{self.id}/get_latest_output/").status_code == 404, pause_s=PAUSE_S)
+        until(lambda: self.api.get(f"{self.id}/get_latest_output/").status_code == 404)
         assert not self.is_open()
 
 

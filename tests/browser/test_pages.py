@@ -120,15 +120,12 @@ def test_whoever_comes_for_the_first_time_loads_little(
         heaviest = ("user/bob/", website, "user/bob/files/home/bob/answer.py/", f"user/bob/consoles/{console.id}/")
         for path in heaviest:
             page = open_window(storage_state=bobs_cookies).page
-            loaded: dict[str, int] = {}
-            page.on("requestfinished", lambda request: loaded.update({request.url: sent_bytes(request)}))  # noqa: B023
+            requests: list[Request] = []
+            page.on("request", lambda request: requests.append(request))  # noqa: B023, PLW0108
             page.goto(f"{platform.panel_url}{path}", wait_until="load")
+            loaded = {request.url: request.sizes()["responseBodySize"] for request in requests}
             assert any(url.endswith("panel.css") for url in loaded)
             assert sum(loaded.values()) < FIRST_LOAD_BYTES, loaded
-
-
-def sent_bytes(request: Request) -> int:
-    return request.sizes()["responseBodySize"]
 
 
 @pytest.mark.usefixtures("websites")

@@ -206,6 +206,8 @@ def is_running(pid: int) -> bool:
 def test_it_starts_all_says_that_hostel_is_up_and_stops_all_in_order(lab: Lab):
     supervisor = lab.start_and_wait()
     assert all(is_running(pid) for pid in lab.pids().values())
+    for name in ("edge", "logger"):  # they catch the signal now
+        eventually(lambda name=name: "started" in (lab.paths.log / f"{name}.log").read_text())
     supervisor.send_signal(signal.SIGTERM)
     assert supervisor.wait(10) == 0
     assert (lab.root / "ended").read_text() == "edge agent logger "

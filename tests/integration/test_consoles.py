@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from consoles import PAUSE_S, consoles_of, open_console, open_shell
+from consoles import consoles_of, open_console, open_shell
 from live import Platform, User
 from waiting import until
 
@@ -37,7 +37,7 @@ def test_a_console_runs_without_a_browser(api: httpx.Client, clio: User) -> None
     assert api.get("").json() == [shown] == [api.get(f"{console.id}/").json()]
     assert api.get("shared_with_you/").json() == []
     output = console.do("echo $((6 * 7)) $USER $PWD", r"^42 clio /home/clio\s")
-    until(lambda: PROMPT_AT_THE_END.search(console.output()), pause_s=PAUSE_S)
+    until(lambda: PROMPT_AT_THE_END.search(console.output()))
     assert "echo $((6 * 7))" in output, "the echoed command is missing"
     console.do("echo token=$API_TOKEN work=$WORKON_HOME", f"^token={clio.token} work=/home/clio/.virtualenvs")
     assert api.delete(f"{console.id}/").status_code == 204
@@ -61,7 +61,7 @@ def test_what_a_command_showed_last_outlives_it(api: httpx.Client) -> None:
     console = open_console(api, arguments="-c 'echo begin; echo end'")
     console.wait_for(r"^end\s")
     assert console.output().split() == ["begin", "end"]
-    until(lambda: not console.is_open(), pause_s=PAUSE_S)
+    until(lambda: not console.is_open())
     missing = open_console(api, executable="/home/clio/nothing")
     missing.wait_for(r"No such file or directory\s")
     assert missing.output().strip() == "/home/clio/nothing: No such file or directory"
@@ -122,7 +122,7 @@ def test_a_flood_of_output_stays_bounded_and_is_ended_by_a_key(platform: Platfor
     console.wait_for(r"^flood\nflood\n")
     assert len(api.get(f"{console.id}/get_latest_output/").json()["output"]) <= 1 << 16
     console.type("\x03")
-    until(lambda: PROMPT_AT_THE_END.search(console.output()), pause_s=PAUSE_S)
+    until(lambda: PROMPT_AT_THE_END.search(console.output()))
     console.do("echo still $((1 + 1))", r"^still 2\s")
 
 
