@@ -276,10 +276,18 @@ def pip_settings() -> dict[str, str]:
     return {key: value for key, value in found.items() if not value.startswith("/")}
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """None that was given before, and none of those that the kernel gives to whoever connects (ip_local_port_range)."""
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("0.0.0.0", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def remove_tree(root: Path) -> None:

@@ -19,6 +19,7 @@ from hostel.supervisor.nginx import end_nginx, find_nginx
 from hostel.supervisor.part import list_pids
 from hostel.wire.config import render_config
 from hostel.wire.paths import Paths
+from live import free_port
 
 # Runs the supervisor with the parts that its second argument describes.
 SUPERVISOR = """
@@ -94,20 +95,13 @@ def eventually(is_so: Callable[[], bool], *, within_s: float = 15.0) -> None:
         time.sleep(0.01)
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Lab:
     """A root with three parts; all that it starts names the root on its command line."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.paths = Paths(root)
-        self.port = find_free_port()
+        self.port = free_port()
         self.messages = root / "messages"
         self.messages.touch()
         (root / "panel").write_text("running")

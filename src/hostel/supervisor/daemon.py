@@ -70,6 +70,7 @@ class Seat:
     process: Process | None = None
     back_off_s: float = 0.0
     start_at: float = 0.0
+    is_renewed: bool = False  # its process is ended on purpose, for a successor
 
 
 class Supervisor:
@@ -160,6 +161,7 @@ class Supervisor:
         for seat in self._seats:
             if seat.part.renewed_by is not None and seat.process is not None:
                 say(f"The {seat.part.name} is ended for one with the new configuration.")
+                seat.is_renewed = True
                 seat.process.identity.send(seat.part.renewed_by)
 
     def _reap(self) -> None:
@@ -226,7 +228,8 @@ class Supervisor:
         return self._readiness.is_announced or any(seat.process and seat.process.is_adopted for seat in self._seats)
 
     def _back_off(self, seat: Seat, lived_s: float) -> None:
-        seat.back_off_s = next_back_off_s(seat.back_off_s, lived_s)
+        seat.back_off_s = 0.0 if seat.is_renewed else next_back_off_s(seat.back_off_s, lived_s)
+        seat.is_renewed = False
         seat.start_at = time.monotonic() + seat.back_off_s
 
     # -- shutdown
