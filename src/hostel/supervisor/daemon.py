@@ -6,7 +6,6 @@ It may be killed at any moment; the parts go on, and the next supervisor of this
 import contextlib
 import fcntl
 import os
-import select
 import selectors
 import signal
 import socket
@@ -22,7 +21,7 @@ from hostel.supervisor.part import Part, StopStep, find_part, start_part, write_
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError
 from hostel.wire.paths import Paths
-from hostel.wire.process import RENEW, ProcessIdentity
+from hostel.wire.process import RENEW, ProcessIdentity, has_ended
 
 EX_CONFIG = 78  # sysexits.h: a part that exits with it could not use its configuration
 _FIRST_S = 10.0  # only in its first seconds is that believed
@@ -125,7 +124,7 @@ class Supervisor:
             if key.fileobj is self._signals:
                 self._take_signals()
         running = [(seat, seat.process) for seat in self._seats if seat.process is not None]
-        ended = [(seat, process) for seat, process in running if _has_ended(process.pidfd, 0.0)]
+        ended = [(seat, process) for seat, process in running if has_ended(process.pidfd)]
         self._reap()  # after the look, so that each end has its status
         for seat, process in ended:
             self._note_end(seat, process)
@@ -254,7 +253,7 @@ class Supervisor:
             say(f"That cannot be started: {error}")
             return
         pidfd = identity.open_pidfd()
-        if not _has_ended(pidfd, _FINISH_S):
+        if not has_ended(pidfd, wait_s=_FINISH_S):
             identity.send(signal.SIGKILL)
             say(f"That was not done in time: see {self._log_path(part)}")
         os.close(pidfd)
@@ -265,7 +264,7 @@ class Supervisor:
         for step in (*seat.part.stop, StopStep(number=signal.SIGKILL, wait_s=5.0)):
             say(f"Stopping the {name} ({step.number.name}, up to {step.wait_s:g} s).")
             process.identity.send(step.number)
-            if _has_ended(process.pidfd, step.wait_s):
+            if has_ended(process.pidfd, wait_s=step.wait_s):
                 break
         else:
             say(f"The {name} (pid {process.identity.pid}) does not end even by SIGKILL; leaving it.")
@@ -363,12 +362,6 @@ def _open_signals() -> socket.socket:
         signal.signal(number, lambda *_: None)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal closes: nothing that should end
     return receiver
-
-
-def _has_ended(pidfd: int, wait_s: float) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(wait_s * 1000))
 
 
 def describe_end(status: int | None) -> str:

@@ -8,14 +8,13 @@ output goes to FIFOs below the root: it lives in a PID namespace of its own, and
 
 import contextlib
 import os
-import select
 import signal
 import time
 from pathlib import Path
 
 from hostel.supervisor.part import is_of_this_machine, list_pids
 from hostel.wire.paths import Paths
-from hostel.wire.process import ProcessIdentity
+from hostel.wire.process import ProcessIdentity, has_ended
 
 # Graceful first: QUIT closes the listening sockets at once and lets a request that is being answered end.
 _STEPS = ((signal.SIGQUIT, 0.4), (signal.SIGTERM, 0.2), (signal.SIGKILL, 0.3))
@@ -82,8 +81,6 @@ def _wait_for_end(processes: list[ProcessIdentity], wait_s: float) -> None:
         with contextlib.suppress(ProcessLookupError):
             pidfd = process.open_pidfd()
             try:
-                poll = select.poll()
-                poll.register(pidfd, select.POLLIN)
-                poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+                has_ended(pidfd, wait_s=max(0.0, deadline - time.monotonic()))
             finally:
                 os.close(pidfd)

@@ -39,9 +39,7 @@ class ProcessIdentity:
         except ProcessLookupError:
             return False
         try:
-            ended = select.poll()
-            ended.register(pidfd, select.POLLIN)  # pidfd_open(2): readable once the last thread has ended
-            return not ended.poll(0)
+            return not has_ended(pidfd)
         finally:
             os.close(pidfd)
 
@@ -75,6 +73,13 @@ class ProcessIdentity:
             return _read_start_ticks(self.pid) == self.start_ticks and self.boot_id == read_boot_id()
         except ProcessLookupError:
             return False
+
+
+def has_ended(pidfd: int, *, wait_s: float = 0.0) -> bool:
+    """Whether its process has ended, all threads of it (pidfd_open(2)), by now or within `wait_s`."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(wait_s * 1000))
 
 
 def protect_from_out_of_memory() -> None:
