@@ -8,7 +8,7 @@ that its database was restored.
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import httpx
 import structlog
@@ -29,8 +29,12 @@ _COMMAND = "exec python -m hostel.panel.serve"
 _START_DEADLINE_S = 180.0  # migrations of a large database among it
 _PULL_DEADLINE_S = 20.0
 _ANSWER_LIMIT_BYTES = 128 * MIB
-_ROWS = frozenset({"tenants", "websites", "deleted_tenants", "deleted_websites"})
-T = TypeVar("T")
+_ROWS: dict[str, type[object]] = {
+    "tenants": TenantSpec,
+    "websites": WebsiteSpec,
+    "deleted_tenants": Tombstone,
+    "deleted_websites": Tombstone,
+}
 
 
 def panel_spec(config: Config) -> WebsiteSpec:
@@ -97,26 +101,22 @@ def read_wanted(data: object) -> Wanted:
     """
     if not isinstance(data, dict):
         raise MalformedMessage("Wanted: expected an object")
-    lists = {key: value for key, value in data.items() if isinstance(value, list)}
-    return replace(
-        parse(Wanted, {key: value for key, value in data.items() if key not in lists or key not in _ROWS}),
-        tenants=_readable(TenantSpec, "tenants", lists),
-        websites=_readable(WebsiteSpec, "websites", lists),
-        deleted_tenants=_readable(Tombstone, "deleted_tenants", lists),
-        deleted_websites=_readable(Tombstone, "deleted_websites", lists),
-    )
+    rows: dict[str, Any] = {
+        key: _readable(key, value) for key, value in data.items() if key in _ROWS and isinstance(value, list)
+    }
+    return replace(parse(Wanted, {key: value for key, value in data.items() if key not in rows}), **rows)
 
 
-def _readable(kind: type[T], key: str, lists: dict[str, list[object]]) -> tuple[T, ...]:
-    rows = []
-    for row in lists.get(key, ()):
+def _readable(key: str, rows: list[object]) -> tuple[object, ...]:
+    readable = []
+    for row in rows:
         try:
-            rows.append(parse(kind, row))
+            readable.append(parse(_ROWS[key], row))
         except MalformedMessage as error:
             log.error(
                 "a row of wanted state cannot be read; it is left out", kind=key, name=_name(row), error=str(error)
             )
-    return tuple(rows)
+    return tuple(readable)
 
 
 def _name(row: object) -> str:
