@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
 
 class Period(StrEnum):
     """The last hour by the minute, or the last day by ten minutes."""
@@ -25,7 +27,7 @@ class MetricsPoint:
     """Of one minute, or of ten."""
 
     at_s: int  # when it begins, since 1970
-    answered: tuple[int, ...] = (0, 0, 0, 0)  # by the class of the status: 2xx, 3xx, 4xx, 5xx
+    answered: tuple[int, ...] = (0, 0, 0, 0)  # by STATUS_CLASSES
     streams: int = 0  # WebSockets and event streams that were opened; they are none of the above
     latency: Latency | None = None  # None: the website answered nothing
     memory_bytes: int | None = None  # the most that was seen; None: nothing ran awake

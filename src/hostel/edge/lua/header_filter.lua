@@ -12,7 +12,7 @@ local variables = require "hostel.variables"
 local get, set = variables.get, variables.set
 
 local EVENT_STREAM = "text/event-stream"
-local SWITCHED = 101
+local SWITCHED = ngx.HTTP_SWITCHING_PROTOCOLS
 
 -- nginx passes an upstream's 1xx as if it were final and what follows it raw, and so an answer without a status line
 -- (its status is 9 here). Only a 101 that the visitor asked for may pass.

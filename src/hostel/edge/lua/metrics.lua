@@ -7,6 +7,7 @@
 local cjson = require "cjson.safe"
 local new_table = require "table.new"
 local complain = require "hostel.complain"
+local counts = require "hostel.counts"
 local variables = require "hostel.variables"
 
 local get = variables.get
@@ -27,8 +28,8 @@ local TIMES = 34
 local PLACES = FIRST_TIME + TIMES - 1 -- kept in agent/series.py too
 local HALF_DOUBLING = 2 / log(2)
 local LEFT = 499 -- the visitor, before there was an answer
-local SWITCHED = 101
-local STREAMING = string.byte("s") -- the last byte of a key of counts.STREAMING
+local SWITCHED = ngx.HTTP_SWITCHING_PROTOCOLS
+local STREAMING = counts.STREAMING:byte() -- ends a key of that class
 local NONE = string.byte("-") -- how nginx writes a time that did not come about
 
 local _M = {}

@@ -11,9 +11,7 @@ from rest_framework.response import Response
 from hostel.panel import agent
 from hostel.panel.api.schema import DOMAIN, NOT_FOUND, REFUSALS, USERNAME, error, invalid
 from hostel.panel.api.views import OwnersView
-from hostel.wire.metrics import MetricsPoint, Period, WebsiteMetrics
-
-_BY_CLASS = ("2xx", "3xx", "4xx", "5xx")
+from hostel.wire.metrics import STATUS_CLASSES, MetricsPoint, Period, WebsiteMetrics
 
 
 class LatencyShown(serializers.Serializer[Any]):
@@ -24,7 +22,7 @@ class LatencyShown(serializers.Serializer[Any]):
 
 class PointShown(serializers.Serializer[Any]):
     at = serializers.DateTimeField(help_text="When it begins.")
-    requests = inline_serializer("RequestsShown", {each: serializers.IntegerField() for each in _BY_CLASS})
+    requests = inline_serializer("RequestsShown", {each: serializers.IntegerField() for each in STATUS_CLASSES})
     websockets = serializers.IntegerField(help_text="WebSockets and event streams opened. They are no requests.")
     latency_seconds = LatencyShown(
         allow_null=True, help_text="From a request's arrival until its answer began. `null`: the website gave none."
@@ -116,7 +114,7 @@ def _shown_point(point: MetricsPoint) -> dict[str, Any]:
     latency = point.latency
     return {
         "at": _time(point.at_s),
-        "requests": dict(zip(_BY_CLASS, point.answered, strict=True)),
+        "requests": dict(zip(STATUS_CLASSES, point.answered, strict=True)),
         "websockets": point.streams,
         "latency_seconds": {"p50": latency.p50_s, "p95": latency.p95_s, "p99": latency.p99_s} if latency else None,
         "memory_bytes": point.memory_bytes,

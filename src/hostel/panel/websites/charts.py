@@ -22,17 +22,25 @@ from hostel.panel.websites.chart import (
     marks,
     stack,
 )
-from hostel.wire.metrics import Latency, MetricsPoint, Period, WebsiteMetrics
+from hostel.wire.metrics import STATUS_CLASSES, Latency, MetricsPoint, Period, WebsiteMetrics
 
-CLASSES = ("2xx", "3xx", "4xx", "5xx")
 _KINDS = ("ok", "moved", "refused", "failed")
-_PERCENTILES: tuple[tuple[str, Callable[[Latency], float]], ...] = (
+PERCENTILES: tuple[tuple[str, Callable[[Latency], float]], ...] = (
     ("p50", lambda latency: latency.p50_s),
     ("p95", lambda latency: latency.p95_s),
     ("p99", lambda latency: latency.p99_s),
 )
 _LIMIT_IN_SIGHT = 4  # a limit this many times what is used would leave nothing to see of that
 _STEPS = {Period.HOUR: "a minute", Period.DAY: "ten minutes"}
+
+
+class Seen:
+    """What there is to draw: `points` by step."""
+
+    def __init__(self, told: WebsiteMetrics) -> None:
+        self.told = told
+        self.times = Times(told.from_s, told.step_s, (told.until_s - told.from_s) // told.step_s)
+        self.points = {self.times.index(point.at_s): point for point in told.points}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +71,19 @@ class Use:
 
 def draw(told: WebsiteMetrics) -> list[Chart]:
     """Those for which there are figures; at least the first where somebody looked at all."""
-    return [chart for chart in (_requests(told), _latency(told), _memory(told), _cpu(told)) if chart is not None]
+    seen = Seen(told)
+    return [chart for chart in (_requests(seen), _latency(seen), _memory(seen), _cpu(seen)) if chart is not None]
 
 
-def _requests(told: WebsiteMetrics) -> Chart | None:
-    times, points = _times(told), _by_step(told)
+def _requests(seen: Seen) -> Chart | None:
+    points, step = seen.points, _STEPS[seen.told.period]
     answered = {index: sum(point.answered) for index, point in points.items()}
     if not any(answered.values()):
         return None
     scale = linear(max(answered.values()), Unit.COUNT)
     layers = [
         (kind, name, {index: float(point.answered[each]) for index, point in points.items()})
-        for each, (kind, name) in enumerate(zip(_KINDS, CLASSES, strict=True))
+        for each, (kind, name) in enumerate(zip(_KINDS, STATUS_CLASSES, strict=True))
     ]
     shown = [layer for layer in layers if any(layer[2].values())]
     totals = ", ".join(f"{formatted(sum(values.values()), Unit.COUNT)} {name}" for _, name, values in shown)
@@ -82,28 +91,27 @@ def _requests(told: WebsiteMetrics) -> Chart | None:
     drawing = Drawing(
         slug="requests",
         title="Requests",
-        hint=f"In {_STEPS[told.period]}, by the class of their status",
-        summary=f"{totals}. At most {most} in {_STEPS[told.period]}.",
+        hint=f"In {step}, by the class of their status",
+        summary=f"{totals}. At most {most} in {step}.",
         scale=scale,
         unit=Unit.COUNT,
-        shapes=stack(times, scale, shown),
+        shapes=stack(seen.times, scale, shown),
         words={
             index: ", ".join(f"{values[index]:,.0f} {name}" for _, name, values in shown if values[index])
             for index in points
         },
     )
-    return _chart(told, drawing)
+    return _chart(seen, drawing)
 
 
-def _latency(told: WebsiteMetrics) -> Chart | None:
-    times = _times(told)
-    found = {index: point.latency for index, point in _by_step(told).items() if point.latency}
+def _latency(seen: Seen) -> Chart | None:
+    found = {index: point.latency for index, point in seen.points.items() if point.latency}
     if not found:
         return None
     scale = decades(min(latency.p50_s for latency in found.values()), max(latency.p99_s for latency in found.values()))
     shapes = [
-        line(times, scale, name, name, {index: read(latency) for index, latency in found.items()})
-        for name, read in _PERCENTILES
+        line(seen.times, scale, name, name, {index: read(latency) for index, latency in found.items()})
+        for name, read in PERCENTILES
     ]
     slowest = formatted(max(latency.p95_s for latency in found.values()), Unit.SECONDS)
     drawing = Drawing(
@@ -115,52 +123,52 @@ def _latency(told: WebsiteMetrics) -> Chart | None:
         unit=Unit.SECONDS,
         shapes=shapes,
         words={
-            index: ", ".join(f"{name} {formatted(read(latency), Unit.SECONDS)}" for name, read in _PERCENTILES)
+            index: ", ".join(f"{name} {formatted(read(latency), Unit.SECONDS)}" for name, read in PERCENTILES)
             for index, latency in found.items()
         },
     )
-    return _chart(told, drawing)
+    return _chart(seen, drawing)
 
 
-def _memory(told: WebsiteMetrics) -> Chart | None:
-    points = _by_step(told).items()
+def _memory(seen: Seen) -> Chart | None:
+    points = seen.points.items()
     return _use(
-        told,
+        seen,
         Use(
             slug="memory",
             title="Memory",
             hint="The most it had",
             unit=Unit.BYTES,
             values={index: float(point.memory_bytes) for index, point in points if point.memory_bytes is not None},
-            limit=told.memory_limit_bytes,
+            limit=seen.told.memory_limit_bytes,
         ),
     )
 
 
-def _cpu(told: WebsiteMetrics) -> Chart | None:
-    points = _by_step(told).items()
+def _cpu(seen: Seen) -> Chart | None:
+    points = seen.points.items()
     return _use(
-        told,
+        seen,
         Use(
             slug="cpu",
             title="Processor",
             hint="Of one core, on average",
             unit=Unit.CORES,
             values={index: point.cpu_cores for index, point in points if point.cpu_cores is not None},
-            limit=told.cpu_limit_cores,
+            limit=seen.told.cpu_limit_cores,
         ),
     )
 
 
-def _use(told: WebsiteMetrics, use: Use) -> Chart | None:
+def _use(seen: Seen, use: Use) -> Chart | None:
     """The limit is drawn where that leaves enough to be seen of the use."""
     if not use.values:
         return None
-    times, most = _times(told), max(use.values.values())
+    most = max(use.values.values())
     is_in_sight = most * _LIMIT_IN_SIGHT > use.limit
     scale = linear(max(most, use.limit) if is_in_sight else most, use.unit)
     named = f"limit {formatted(use.limit, use.unit)}"
-    shapes = [line(times, scale, "used", "used", use.values)]
+    shapes = [line(seen.times, scale, "used", "used", use.values)]
     if is_in_sight:
         shapes.append(level(scale, "limit", named, use.limit))
     drawing = Drawing(
@@ -173,12 +181,12 @@ def _use(told: WebsiteMetrics, use: Use) -> Chart | None:
         shapes=shapes,
         words={index: formatted(value, use.unit) for index, value in use.values.items()},
     )
-    return _chart(told, drawing)
+    return _chart(seen, drawing)
 
 
-def _chart(told: WebsiteMetrics, drawing: Drawing) -> Chart:
+def _chart(seen: Seen, drawing: Drawing) -> Chart:
     """With what all charts show: restarts, reloads, and where nobody looked."""
-    times, points = _times(told), _by_step(told)
+    told, times, points = seen.told, seen.times, seen.points
     drawn = (
         gaps(times, points),
         *drawing.shapes,
@@ -204,12 +212,3 @@ def _words(point: MetricsPoint, said: str) -> str:
     found = [said, *(f"{number} {name}{'s' if number > 1 else ''}" for number, name in deeds if number)]
     text = ", ".join(each for each in found if each)
     return f"{clock(point.at_s)}: {text}" if text else ""
-
-
-def _times(told: WebsiteMetrics) -> Times:
-    return Times(told.from_s, told.step_s, (told.until_s - told.from_s) // told.step_s)
-
-
-def _by_step(told: WebsiteMetrics) -> dict[int, MetricsPoint]:
-    times = _times(told)
-    return {times.index(point.at_s): point for point in told.points}

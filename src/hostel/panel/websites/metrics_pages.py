@@ -11,11 +11,11 @@ from django.views.decorators.http import require_safe
 
 from hostel.panel import agent
 from hostel.panel.websites.chart import FRAME, Unit, clock, formatted
-from hostel.panel.websites.charts import CLASSES, draw
+from hostel.panel.websites.charts import PERCENTILES, draw
 from hostel.panel.websites.models import Website
 from hostel.panel.websites.pages import own_website
 from hostel.wire.errors import HostelError
-from hostel.wire.metrics import MetricsPoint, Period, WebsiteMetrics
+from hostel.wire.metrics import STATUS_CLASSES, MetricsPoint, Period, WebsiteMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def now(request: HttpRequest, website: Website) -> HttpResponse:
 
 def _live(website: Website, told: WebsiteMetrics) -> dict[str, Any]:
     points = told.points
-    answered = [sum(point.answered[each] for point in points) for each in range(len(CLASSES))]
+    answered = [sum(point.answered[each] for point in points) for each in range(len(STATUS_CLASSES))]
     return {
         "charts": draw(told),
         "frame": FRAME,
@@ -67,7 +67,11 @@ def _live(website: Website, told: WebsiteMetrics) -> dict[str, Any]:
 
 
 _NOTHING = "\N{EN DASH}"
-_HEADS = (*CLASSES, "WebSockets", "p50", "p95", "p99", "Memory", "Processor", "Restarts", "Reloads")
+_HEADS = (
+    *(*STATUS_CLASSES, "WebSockets"),
+    *(name for name, _ in PERCENTILES),
+    *("Memory", "Processor", "Restarts", "Reloads"),
+)
 
 
 def _rows(told: WebsiteMetrics) -> list[Row]:
@@ -81,10 +85,9 @@ def _rows(told: WebsiteMetrics) -> list[Row]:
 
 def _cells(point: MetricsPoint) -> tuple[str, ...]:
     latency = point.latency
-    times = (latency.p50_s, latency.p95_s, latency.p99_s) if latency else (None, None, None)
     return (
         *(formatted(number, Unit.COUNT) for number in (*point.answered, point.streams)),
-        *(_or_nothing(seconds, Unit.SECONDS) for seconds in times),
+        *(_or_nothing(read(latency) if latency else None, Unit.SECONDS) for _, read in PERCENTILES),
         _or_nothing(point.memory_bytes, Unit.BYTES),
         _or_nothing(point.cpu_cores, Unit.CORES),
         *(formatted(number, Unit.COUNT) for number in (point.restarts, point.reloads)),
