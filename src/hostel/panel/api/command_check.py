@@ -129,7 +129,7 @@ def _case(owner: User, sent: dict[str, Any]) -> Case:
         website = owner.websites.all().find(sent["domain_name"])
         if website is None:
             raise Http404
-        environment = {name: variable.value for name, variable in website.variables.items()}
+        environment = website.values
     return Case(
         username=owner.username,
         line=sent["command"],

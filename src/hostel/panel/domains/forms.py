@@ -19,8 +19,8 @@ class _SecretLines(forms.Textarea):
         return context
 
 
-def _pem(label: str, hint: str) -> forms.CharField:
-    return text_box(label=label, rows=6, hint=hint, placeholder="-----BEGIN", autocomplete="off")
+def _pem(label: str, hint: str, *, kind: type[forms.Textarea] = forms.Textarea) -> forms.CharField:
+    return text_box(label=label, rows=6, hint=hint, kind=kind, placeholder="-----BEGIN", autocomplete="off")
 
 
 class NewDomainForm(ShapedForm):
@@ -53,5 +53,4 @@ class UploadForm(ShapedForm):
     shape = CertificateSent
 
     cert = _pem("Certificate", "PEM: the certificate, then those that it was issued by.")
-    private_key = _pem("Private key", "PEM, without a pass phrase. It is never shown again.")
-    private_key.widget = _SecretLines(private_key.widget.attrs)
+    private_key = _pem("Private key", "PEM, without a pass phrase. It is never shown again.", kind=_SecretLines)

@@ -67,7 +67,7 @@ class Case:
             line=line,
             working_directory=website.working_directory,
             listens_on=Listens(website.listens_on),
-            environment={name: variable.value for name, variable in website.variables.items()},
+            environment=website.values,
         )
 
     @property

@@ -47,26 +47,28 @@ def text(*, label: str, hint: str = "", **attributes: Any) -> forms.CharField:
     return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=widget)
 
 
-def text_box(*, label: str, rows: int, hint: str = "", **attributes: Any) -> forms.CharField:
+def text_box(
+    *, label: str, rows: int, hint: str = "", kind: type[forms.Textarea] = forms.Textarea, **attributes: Any
+) -> forms.CharField:
     """Lines of code, which the shape checks."""
-    return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=_lines(rows, **attributes))
+    widget = kind(_of_code(rows, **attributes))
+    return forms.CharField(label=label, help_text=hint, required=False, strip=False, widget=widget)
 
 
 class CommandField(forms.CharField):
     """A command, without the line break that comes along when a line is copied."""
 
     def __init__(self, hint: str) -> None:
-        super().__init__(label="Command", help_text=hint, required=False, strip=False, widget=_lines(3))
+        widget = forms.Textarea(_of_code(3))
+        super().__init__(label="Command", help_text=hint, required=False, strip=False, widget=widget)
 
     def to_python(self, value: Any) -> str:
         command = super().to_python(value) or ""
         return command.removesuffix("\r\n").removesuffix("\n")
 
 
-def _lines(rows: int, **attributes: Any) -> forms.Textarea:
-    return forms.Textarea(
-        {"rows": rows, "class": "mono", "spellcheck": "false", "autocapitalize": "none", **attributes}
-    )
+def _of_code(rows: int, **attributes: Any) -> dict[str, Any]:
+    return {"rows": rows, "class": "mono", "spellcheck": "false", "autocapitalize": "none", **attributes}
 
 
 class CommandForm(ShapedForm):

@@ -246,6 +246,11 @@ class Website(models.Model):
     def variables(self) -> dict[str, Variable]:
         return {name: Variable(**fields) for name, fields in self.environment.items()}
 
+    @property
+    def values(self) -> dict[str, str]:
+        """Its variables as a run gets them."""
+        return {name: variable.value for name, variable in self.variables.items()}
+
     def note_reload(self) -> None:
         with transaction.atomic():
             record(self.owner, Deed.WEBSITE_RELOAD, self.domain_name)
@@ -283,7 +288,7 @@ class Website(models.Model):
             version=Version(epoch=epoch, revision=self.revision),
             enabled=self.enabled,
             command=self.command,
-            environment={name: variable.value for name, variable in self.variables.items()},
+            environment=self.values,
             domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
             static_files=self.mappings,
             http_users=self.http_users,
