@@ -20,6 +20,7 @@ import pytest
 from live import ANSWER, Platform, User, answering, running
 from load import Account, Load, under
 from servers import SERVERS, install, put
+from waiting import until
 
 SITE_MEMORY_MB = 256
 APPETITE_MB = 180
@@ -78,13 +79,6 @@ def site(small: Platform, grace: User) -> Iterator[str]:
         api.delete(f"websites/grace.{small.domain}/")
     for name in ("record.txt", "life.txt"):
         (small.paths.homes / "grace" / name).unlink(missing_ok=True)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def create(small: Platform, user: User, label: str, command: str, **webapp: object) -> None:
@@ -246,7 +240,7 @@ def resident_mb(pid: int) -> int:
 @pytest.fixture
 def filled(small: Platform, grace: User, site: str) -> str:
     """A website at 80 % of its memory, which is all the memory that its owner has: no other run still ends."""
-    until(lambda: not traces(small))
+    until(lambda: not traces(small), deadline_s=DEADLINE_S)
     create(small, grace, site, hungry(APPETITE_MB))
     assert 0.75 < resident_mb(first_process(small, site)) / SITE_MEMORY_MB < 0.85
     return site
@@ -299,7 +293,7 @@ def test_a_website_that_was_gone_has_room_beside_its_run_that_still_ends(
     create(small, henry, "henry", command, buffer_requests=False)
     with socket.create_connection(("127.0.0.1", small.http_port), timeout=30) as visitor, small.api(henry) as api:
         visitor.sendall(f"POST / HTTP/1.0\r\nHost: henry.{small.domain}\r\nContent-Length: 4\r\n\r\nhe".encode())
-        until(lambda: small.edge_status("henry")["requests"] == 1)
+        until(lambda: small.edge_status("henry")["requests"] == 1, deadline_s=DEADLINE_S)
         if way == "deleted and made again":
             small.delete(henry, "henry")
             create(small, henry, "henry", command)
@@ -338,7 +332,7 @@ def test_a_website_deleted_during_its_reload_leaves_nothing(small: Platform, gra
         assert traces(small)
         asyncio.run(delete_amid_reload(small, grace, site, after_s=after_s))
         assert small.get(site).status_code == 404
-        until(lambda: not traces(small))
+        until(lambda: not traces(small), deadline_s=DEADLINE_S)
 
 
 async def delete_amid_reload(small: Platform, user: User, label: str, *, after_s: float) -> None:

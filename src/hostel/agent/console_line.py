@@ -68,10 +68,10 @@ async def _unless_it_ends(sandbox: Sandbox) -> AsyncIterator[None]:
         yield
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         await asyncio.wait([sandbox.exit], timeout=_ENDING_S)
-        raise (has_ended(sandbox) if sandbox.exit.done() else ConsoleUnreachable()) from error
+        raise (end_of(sandbox) if sandbox.exit.done() else ConsoleUnreachable()) from error
 
 
-def has_ended(sandbox: Sandbox) -> UnknownConsole:
+def end_of(sandbox: Sandbox) -> UnknownConsole:
     """Says how, where its command failed: the keeper exits as that does. Of an adopted one nobody hears it."""
     code = sandbox.exit.result().code
     return UnknownConsole(f"This console has ended with exit code {code}." if code else "This console has ended.")

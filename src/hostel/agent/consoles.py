@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from hostel.agent.console_line import has_ended
+from hostel.agent.console_line import end_of
 from hostel.agent.disk import Disk
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
@@ -69,7 +69,7 @@ class Consoles:
         sandbox = self._open.get(number)
         if sandbox is not None and sandbox.tenant is tenant:
             if sandbox.exit.done():
-                raise has_ended(sandbox)
+                raise end_of(sandbox)
             return sandbox
         owner, said = self._ends.get(number, ("", ""))
         raise UnknownConsole(said if owner == tenant.name else None)
@@ -160,7 +160,7 @@ class Consoles:
     def _forget(self, sandbox: Sandbox) -> None:
         number = _report(sandbox).id
         if self._open.pop(number, None) is not None and sandbox.exit.done():
-            self._ends[number] = sandbox.tenant.name, str(has_ended(sandbox))
+            self._ends[number] = sandbox.tenant.name, str(end_of(sandbox))
             if len(self._ends) > _ENDS_MOST:
                 del self._ends[next(iter(self._ends))]
         sandbox.tenant.open_consoles.discard(sandbox.run)

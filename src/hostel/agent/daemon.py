@@ -35,7 +35,7 @@ from hostel.agent.tenant import edge_gid
 from hostel.edge.publish import Edge
 from hostel.wire.config import SITES_ACME, read_config
 from hostel.wire.errors import HostelError
-from hostel.wire.output import reopen_output
+from hostel.wire.output import REOPEN, reopen_output
 from hostel.wire.paths import Paths
 from hostel.wire.website import State, Version
 
@@ -60,7 +60,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGUSR1, reopen_output, self._paths.log / "agent.log")  # from the supervisor
+        loop.add_signal_handler(REOPEN, reopen_output, self._paths.log / "agent.log")
         await self.startup()
         await self.main_loop()
         await self.shutdown()

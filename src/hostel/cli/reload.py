@@ -3,7 +3,6 @@
 import fcntl
 import json
 import time
-from pathlib import Path
 
 import typer
 
@@ -106,5 +105,5 @@ def _wait_for_panel(paths: Paths, agent: Agent, config: Config, *, before: int) 
             return panel
     raise CommandFailed(
         f"the panel was not there again within {DEADLINE_S:g} s; websites go on",
-        hint=f"{Path(paths.log, 'agent.log')} says why",
+        hint=f"{paths.log / 'agent.log'} says why",
     )

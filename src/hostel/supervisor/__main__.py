@@ -11,6 +11,7 @@ from hostel.supervisor.daemon import Supervisor, say
 from hostel.supervisor.nginx import end_nginx
 from hostel.supervisor.own_log import OwnLog
 from hostel.supervisor.part import Part, StopStep
+from hostel.wire.output import REOPEN
 from hostel.wire.paths import Paths
 from hostel.wire.process import protect_from_out_of_memory
 
@@ -46,7 +47,7 @@ def hostel_parts(paths: Paths) -> list[Part]:
 
 
 def _own_log(name: str, paths: Paths) -> OwnLog:
-    return OwnLog(path=paths.log / f"{name}.log", reopened_by=signal.SIGUSR1)
+    return OwnLog(path=paths.log / f"{name}.log", reopened_by=REOPEN)
 
 
 def _argv(name: str, paths: Paths) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """The log that a part's standard streams go to, opened by the supervisor first and by the part itself when it grew."""
 
 import os
+import signal
 from pathlib import Path
+
+REOPEN = signal.SIGUSR1  # to a part, and as nginx has it: its log was renamed, open it anew
 
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
 MODE = 0o640
