@@ -243,10 +243,10 @@ def test_an_agent_that_starts_publishes_only_what_visitors_do_not_meet(
     assert asyncio.run(publication()) == first
     # An agent died after it had written the file and before it told nginx:
     file = edge.paths.routes / f"again.{DOMAIN}.json"
-    file.write_text(file.read_text().replace(f'"serial": {first}', f'"serial": {first + 1}'))
+    file.write_text(file.read_text().replace(f'"serial":{first}', f'"serial":{first + 1}'))
     assert asyncio.run(publication()) == first + 2
     # A newer record is in nginx than on disk: the file was lost, and an older one brought back.
-    file.write_text(file.read_text().replace(f'"serial": {first + 2}', '"serial": 1'))
+    file.write_text(file.read_text().replace(f'"serial":{first + 2}', '"serial":1'))
     assert asyncio.run(publication()) > first + 2
 
 

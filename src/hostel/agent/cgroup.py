@@ -7,6 +7,7 @@ hybrid layout with one tree a controller; version 2 the unified tree.
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +26,22 @@ _TENANTS_SHARES = 512
 
 def is_unified() -> bool:
     return (ROOT / "cgroup.controllers").exists()
+
+
+def hasten_entries() -> bool:
+    """Let processes enter cgroups without waiting for the kernel's grace period of some milliseconds. runc has a run
+    enter nine hierarchies on version 1: 55 of the 80 ms that it took. False where the kernel cannot (before Linux 6.0),
+    or where no version 2 is mounted.
+
+    `favordynmods` of cgroup2 holds for the whole machine and for version 1 too. cgroup-v2.rst says that forks cost more
+    then; that could not be measured. `mount` keeps the other options.
+    """
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        mount, _, system = line.partition(" - ")
+        if system.startswith("cgroup2 "):
+            command = ["mount", "-o", "remount,favordynmods", mount.split()[4]]
+            return "favordynmods" in system or subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return False
 
 
 def ensure_tenant(path: str, limits: Limits) -> None:

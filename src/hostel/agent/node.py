@@ -132,6 +132,8 @@ class Node:
     async def start(cls, paths: Paths, config: Config, installation: Installation, edge: Edge, own_ca: bytes) -> "Node":
         """Build or find everything on this machine, adopt what runs, remove what was left over."""
         cgroup.ensure_tenants_root(installation.cgroups[0])
+        if not await asyncio.to_thread(cgroup.hasten_entries):
+            log.info("this kernel lets processes enter cgroups slowly; each start takes some milliseconds longer")
         hosts = dict.fromkeys(dict.fromkeys((config.panel_host, config.sites.domain)), installation.gateway)
         image = build_image(
             paths.run / "images",

@@ -73,13 +73,12 @@ class Publication:
         domain = canonical_domain(spec.domain_name)
         record = RouteRecord(
             domain=domain,
-            website=domain,
             serial=0,
             state=state,
             run=sandbox.run if sandbox else None,
             endpoint=sandbox.endpoint if sandbox else None,
-            host=self._config.authority(domain, https=False),
-            https_host=self._config.authority(domain),
+            host=self._host(domain, at=domain, https=False),
+            https_host=self._host(domain, at=domain),
             access_log=str(tenant.log_directory / f"{spec.domain_name}.access.log"),
             hold_s=hold_s,
             read_timeout_s=spec.read_timeout_s,
@@ -112,10 +111,16 @@ class Publication:
         return replace(
             record,
             domain=further.name,
-            host=self._config.authority(shown, https=False),
-            https_host=self._config.authority(shown),
+            website=record.domain,
+            host=self._host(shown, at=further.name, https=False),
+            https_host=self._host(shown, at=further.name),
             is_redirect=bool(further.redirect_to),
         )
+
+    def _host(self, shown: str, *, at: str, https: bool = True) -> str:
+        """As RouteRecord has it, of the domain `at`."""
+        host = self._config.authority(shown, https=https)
+        return "" if host == at else host
 
     async def _publish(self, record: RouteRecord) -> None:
         met = self._met.pop(record.domain, None)

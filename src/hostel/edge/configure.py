@@ -28,10 +28,12 @@ from hostel.edge.errors import (
     NoCertificate,
 )
 from hostel.edge.ports import check_port, has_ipv6
+from hostel.wire.codec import defaults
 from hostel.wire.config import Config
 from hostel.wire.errors import ConfigError
 from hostel.wire.files import write_atomically
 from hostel.wire.paths import Paths
+from hostel.wire.route import RouteRecord
 from hostel.wire.suffixes import is_public_suffix
 
 WORKER_USER = "www-data"
@@ -170,6 +172,8 @@ def install(paths: Paths, config: Config, machine: Machine) -> Path:
         (paths.edge / "pages" / page.name).write_text(render_page(page.stem, panel_url=panel_url))
     index = [asdict(certificate) for certificate in find_certificates(paths.certificates)]
     write_atomically(paths.edge / "certificates.json", json.dumps(index).encode())
+    assumed = {name: value for name, value in defaults(RouteRecord).items() if value is not None}  # Lua has no None
+    write_atomically(paths.edge / "route_defaults.json", json.dumps(assumed).encode())
     conf = paths.edge / "nginx.conf"
     write_atomically(conf, render_nginx_conf(paths, config, machine).encode())
     return conf

@@ -23,7 +23,7 @@ import structlog
 from hostel.edge.certificates import host_names
 from hostel.edge.configure import ensure_routes_directory, worker_group
 from hostel.wire import failpoint
-from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.codec import parse, to_compact
 from hostel.wire.errors import EdgeUnreachable, MalformedMessage
 from hostel.wire.files import write_atomically
 from hostel.wire.paths import Paths
@@ -113,7 +113,7 @@ class Edge:
         nginx knows, changes nothing for them. Raises EdgeUnreachable if nginx did not acknowledge (the file is written
         then: publish again) and OSError if the file cannot be written.
         """
-        text = json.dumps(to_jsonable(record), ensure_ascii=False).encode()
+        text = json.dumps(to_compact(record), ensure_ascii=False, separators=(",", ":")).encode()
         on_disk = self._write(record, text)
         if on_disk > record.serial:
             return on_disk

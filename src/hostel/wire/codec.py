@@ -10,14 +10,15 @@ import functools
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from hostel.wire.errors import MalformedMessage
 
 T = TypeVar("T")
 _Read = Callable[[Any], Any]  # raises _Misfit
-_PLAIN = (str, int, bool)  # as JSON has them
+_Write = Callable[[Any], Any]
+_PLAIN = frozenset((str, int, float, bool, types.NoneType))  # as JSON has them
 
 
 class _Misfit(Exception):
@@ -37,17 +38,25 @@ class _Field:
 
 def to_jsonable(value: object) -> Any:
     """`value` as plain dicts, lists, strings, numbers, booleans and None, ready for `json.dumps`."""
-    if type(value) in _PLAIN or value is None:
-        return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: to_jsonable(getattr(value, name)) for name in _fields(type(value))}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, tuple | list):
-        return [to_jsonable(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): to_jsonable(item) for key, item in value.items()}
-    return value
+    return _writer(type(value))(value)  # type: ignore[arg-type]  # a class is hashable
+
+
+def to_compact(value: object) -> dict[str, Any]:
+    """The dataclass `value` as `to_jsonable` has it, but for fields that have their default, which `parse` adds."""
+    assumed = defaults(type(value))  # type: ignore[arg-type]  # a class is hashable
+    return {name: item for name, item in to_jsonable(value).items() if name not in assumed or item != assumed[name]}
+
+
+@functools.cache
+def defaults(kind: type[Any]) -> dict[str, Any]:
+    """What `parse` assumes of a dataclass where a field is missing, as `to_jsonable` has it."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = to_jsonable(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = to_jsonable(field.default_factory())
+    return found
 
 
 def parse(kind: type[T], data: object, *, where: str = "") -> T:
@@ -84,6 +93,43 @@ def _read_object(kind: type[T], data: object) -> T:
 
 
 # Found out once for each kind and hint: for thousands of records it would take most of the time.
+
+
+@functools.cache
+def _writer(kind: type[Any]) -> _Write:
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_write_object, tuple(_fields(kind)))
+    if issubclass(kind, enum.Enum):
+        return _write_enum
+    if issubclass(kind, tuple | list):
+        return _write_list
+    if issubclass(kind, Mapping):
+        return _write_mapping
+    return _write_plain
+
+
+def _write_object(names: tuple[str, ...], value: object) -> dict[str, Any]:
+    found = {}
+    for name in names:
+        item = getattr(value, name)
+        found[name] = item if type(item) in _PLAIN else to_jsonable(item)
+    return found
+
+
+def _write_enum(value: enum.Enum) -> Any:
+    return value.value
+
+
+def _write_list(value: Iterable[object]) -> list[Any]:
+    return [to_jsonable(item) for item in value]
+
+
+def _write_mapping(value: Mapping[Any, object]) -> dict[str, Any]:
+    return {str(key): to_jsonable(item) for key, item in value.items()}
+
+
+def _write_plain(value: object) -> Any:
+    return value
 
 
 @functools.cache

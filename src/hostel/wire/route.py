@@ -20,7 +20,10 @@ class RouteState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteRecord:
-    """`serial` grows with each publication: the edge never lets an older record replace a newer one."""
+    """`serial` grows with each publication: the edge never lets an older record replace a newer one.
+
+    What has its default is left out where it is written: there are thousands, and nginx keeps the text of each.
+    """
 
     domain: str  # canonical
     website: str = ""  # the canonical domain it is counted and woken by; "" is `domain`
@@ -28,7 +31,7 @@ class RouteRecord:
     state: RouteState
     run: RunId | None = None
     endpoint: str | None = None  # `unix:/path` (or `ip:port` one day)
-    host: str = ""  # what the website gets as Host: canonical name, with the public port unless it is 80 or 443
+    host: str = ""  # what the website gets as Host: canonical name, with the port unless it is 80 or 443. "": `domain`
     https_host: str = ""  # the same over HTTPS
     access_log: str = ""  # absolute path
     hold_s: float = 10.0  # how long a request may be held

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostel.wire.codec import parse, to_jsonable
+from hostel.wire.codec import defaults, parse, to_compact, to_jsonable
 from hostel.wire.errors import MalformedMessage
+from hostel.wire.route import RouteRecord, RouteState
 from hostel.wire.website import Limits, TenantSpec, Tombstone, Version, Wanted, WebsiteSpec
 
 SPECS = st.builds(
@@ -30,6 +31,17 @@ SPECS = st.builds(
 def test_what_is_written_is_read_back(spec: WebsiteSpec) -> None:
     wanted = Wanted(version=spec.version, websites=(spec,))
     assert parse(Wanted, json.loads(json.dumps(to_jsonable(wanted)))) == wanted
+    assert parse(Wanted, json.loads(json.dumps(to_compact(wanted)))) == wanted
+
+
+def test_what_has_its_default_is_left_out() -> None:
+    route = RouteRecord(domain="a.b", serial=1, state=RouteState.RUNNING, max_held=7, static_files=())
+    assert to_compact(route) == {"domain": "a.b", "serial": 1, "state": "running", "max_held": 7}
+
+
+def test_defaults_are_those_that_a_reader_assumes() -> None:
+    required = {"domain": "a.b", "serial": 1, "state": "running"}
+    assert parse(RouteRecord, {**defaults(RouteRecord), **required}) == parse(RouteRecord, required)
 
 
 GOOD = {

@@ -40,6 +40,9 @@ end
 
 return function(options)
     settings.routes = options.routes
+    for key, value in pairs(assert(cjson.decode(assert(read_file(options.route_defaults))))) do
+        settings.route_defaults[key] = value
+    end
     settings.pages = options.pages
     settings.homes = options.homes
     settings.panel_host = options.panel_host

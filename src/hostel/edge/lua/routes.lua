@@ -32,6 +32,7 @@ local STATES = {
     running = true, held = true, asleep = true, failed = true, disabled = true, suspended = true, deleted = true,
 }
 local TEXTS = { "domain", "website", "state", "host", "https_host", "access_log" }
+local NAMES = { "website", "host", "https_host" } -- where they are empty they are `domain`
 local NUMBERS = {
     "serial", "hold_s", "read_timeout_s", "websocket_timeout_s", "max_requests", "max_held", "max_websockets",
     "spread_from", "spread_s", "hsts_s", "max_body_bytes",
@@ -44,8 +45,10 @@ local SWITCHES = {
     "is_redirect", "force_https", "buffer_requests", "buffer_responses", "ignores_monitors",
 }
 
--- What records on disk may lack because earlier versions did not know it.
-local LATER = { max_requests = 256, max_websockets = 2048, hsts_s = 0, max_body_bytes = 100 * 1024 * 1024 }
+-- What a record does not say: as wire/route.py has it, and what the entries of most have in common.
+local DEFAULTS = { __index = settings.route_defaults }
+local NO_MAPPINGS = {}
+settings.route_defaults.log_variable = "site_log"
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "", log_variable = "site_log" }
@@ -104,8 +107,11 @@ local function split_endpoint(endpoint)
 end
 
 local function compile_mappings(mappings)
+    if type(mappings) ~= "table" or not mappings[1] then
+        return NO_MAPPINGS
+    end
     local compiled = {}
-    for index, mapping in ipairs(type(mappings) == "table" and mappings or {}) do
+    for index, mapping in ipairs(mappings) do
         compiled[index] = type(mapping) == "table" and files.compile(mapping) or nil
         if not compiled[index] then
             return nil
@@ -129,20 +135,19 @@ function _M.decode(raw)
     if type(record) ~= "table" then
         return nil, err or "not an object"
     end
-    for key, value in pairs(LATER) do
-        record[key] = record[key] or value
-    end
-    if not record.website or record.website == "" then
-        record.website = record.domain
+    setmetatable(record, DEFAULTS)
+    for _, key in ipairs(NAMES) do
+        if record[key] == "" then
+            record[key] = record.domain
+        end
     end
     local fault = find_fault(record)
     if fault then
         return nil, "bad value of " .. fault
     end
     record.raw = raw
-    record.is_asleep = record.state == "asleep"
-    if record.is_asleep then
-        record.state = "held"
+    if record.state == "asleep" then
+        record.is_asleep, record.state = true, "held"
     end
     record.spread_until = reconnects.find_end(record)
     record.mappings = compile_mappings(record.static_files)
@@ -154,7 +159,9 @@ function _M.decode(raw)
         return nil, "bad value of http_users"
     end
     record.location = find_location(record)
-    record.log_variable = record.domain == settings.panel_host and "panel_log" or "site_log"
+    if record.domain == settings.panel_host then
+        record.log_variable = "panel_log"
+    end
     record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)
     record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)
@@ -166,6 +173,7 @@ function _M.decode(raw)
         record.plain_key = counts.key(record.run, counts.PLAIN)
         record.streaming_key = counts.key(record.run, counts.STREAMING)
     end
+    record.static_files, record.http_users, record.endpoint = nil, nil, nil -- compiled
     return record
 end
 
@@ -300,6 +308,7 @@ function _M.push(raw)
     end
     local held
     held, err = replace(entry)
+    decoded[entry.domain] = nil -- whoever is asked for it decodes it; thousands are published that nobody visits
     version.step()
     state:delete("lock:" .. entry.domain)
     return held, err

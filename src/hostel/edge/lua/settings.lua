@@ -1,6 +1,7 @@
 -- Paths of this installation, filled once by init.lua before any worker exists. Nobody changes them afterwards.
 return {
     routes = "",       -- directory of the route records
+    route_defaults = {}, -- what a record means by a key that it does not have
     pages = "",        -- directory of the rendered pages
     homes = "",        -- directory of the users' homes, which is root's
     agent_socket = "", -- where the agent takes wakes

@@ -155,7 +155,7 @@ def _shown_domains(website: Website, owner: User) -> list[dict[str, Any]]:
         domain_of_webapp(
             each.domain_name, each.canonical_name, is_enabled=website.enabled and each.is_routed, owner=owner
         )
-        for each in website.domains.all()
+        for each in website.further_domains
     ]
     return [own, *further]
 

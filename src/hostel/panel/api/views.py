@@ -84,7 +84,7 @@ class OwnersView(CountedView):
 class Websites(OwnersView):
     @schema.list_websites
     def get(self, request: Request, username: str) -> Response:
-        websites = list(self.owner.websites.prefetch_related("domains"))
+        websites = list(self.owner.websites.all().with_domains())
         looked_at = deploy.look_at_all(self.owner, websites)
         return Response([shown(website, condition, owner=self.owner) for website, condition in looked_at])
 

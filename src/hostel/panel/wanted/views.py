@@ -47,12 +47,8 @@ def newer_than(known: Version) -> Wanted:
     epoch = version.epoch
     after = known.revision if known.epoch == epoch else -1
     users = User.objects.filter(revision__gt=after).select_related("api_token").order_by("revision")
-    websites = (
-        Website.objects.filter(revision__gt=after)
-        .select_related("owner")
-        .prefetch_related("domains", "static_files")
-        .order_by("revision")
-    )
+    newer = Website.objects.filter(revision__gt=after).select_related("owner").order_by("revision")
+    websites = newer.with_domains().with_mappings()
     return Wanted(
         version=version,
         tenants=tuple(_read(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))),

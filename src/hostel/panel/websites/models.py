@@ -1,7 +1,7 @@
 """Websites as their owners want them. How they really are, the agent knows: see `condition.py`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,8 @@ SETTINGS: dict[str, type] = {
 LIMITS: dict[str, type] = {"memory_mb": int, "pids": int, "cpu": float}
 # When it sleeps: at least as the plan has it, which is what "" and None stand for.
 RESTS: dict[str, type] = {"sleep": str, "sleep_after_s": int}
+# Where `with_domains` and `with_mappings` leave what they have read.
+_DOMAINS_READ, _MAPPINGS_READ = "domains_read", "mappings_read"
 CHANGEABLE = ("enabled", "command", *SETTINGS, *LIMITS, *RESTS)
 
 
@@ -69,6 +71,15 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
             return self.filter(canonical_name=canonical_domain(domain_name)).first()
         except InvalidName:
             return None
+
+    # Read at once for all, and as lists, which cost a tenth of the query sets that Django would make for each website.
+    # To be looked at only: what changes later is not in them.
+
+    def with_domains(self) -> "WebsiteQuerySet":
+        return self.prefetch_related(models.Prefetch("domains", to_attr=_DOMAINS_READ))
+
+    def with_mappings(self) -> "WebsiteQuerySet":
+        return self.prefetch_related(models.Prefetch("static_files", to_attr=_MAPPINGS_READ))
 
     def add(self, *, owner: "User", domain_name: str, wanted: Mapping[str, Any]) -> "Website":
         """A new website, in one transaction with its version. `wanted` holds CHANGEABLE fields.
@@ -239,8 +250,15 @@ class Website(models.Model):
         record(self.owner, Deed.STATIC_FILES_CHANGE, self.domain_name, {"id": mapping.pk, "what": what})
 
     @property
+    def further_domains(self) -> Iterable[Domain]:
+        read: list[Domain] | None = self.__dict__.get(_DOMAINS_READ)
+        return self.domains.all() if read is None else read
+
+    @property
     def mappings(self) -> tuple[WireMapping, ...]:
-        return tuple(WireMapping(url=each.url, path=each.path) for each in self.static_files.all())
+        read: list[StaticMapping] | None = self.__dict__.get(_MAPPINGS_READ)
+        mappings = self.static_files.all() if read is None else read
+        return tuple(WireMapping(url=each.url, path=each.path) for each in mappings)
 
     @property
     def variables(self) -> dict[str, Variable]:
@@ -289,7 +307,7 @@ class Website(models.Model):
             enabled=self.enabled,
             command=self.command,
             environment=self.values,
-            domains=tuple(domain.spec() for domain in self.domains.all() if domain.is_routed),
+            domains=tuple(domain.spec() for domain in self.further_domains if domain.is_routed),
             static_files=self.mappings,
             http_users=self.http_users,
             limits=self.limits,
