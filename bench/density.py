@@ -59,7 +59,11 @@ def run(fleet: Fleet, *, seconds: float, cold: int) -> list[dict[str, object]]:
     deadline_s = 120 + 2.0 * len(fleet.all_labels)
     fleet.start()
     rows = [measure(fleet, "awake", seconds=seconds)]
-    for tier, name, count in (("hibernate", "hibernated", len(fleet.all_labels)), ("stop", "stopped", cold)):
+    for tier, name, count in (
+        ("hibernate", "hibernated", len(fleet.all_labels)),
+        ("hibernate", "once more", len(fleet.all_labels)),  # now it is known what they use
+        ("stop", "stopped", cold),
+    ):
         fleet.let_sleep(tier, after_s=1)
         slept_s = fleet.until_asleep(deadline_s=deadline_s)
         fleet.let_sleep(tier, after_s=AWAKE_S)

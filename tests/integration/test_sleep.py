@@ -52,6 +52,9 @@ class Site:
     def state(self) -> str:
         return str(self.status()["state"])
 
+    def is_in_swap(self) -> bool:
+        return bool(self.status()["run"]["memory_bytes"] < 4 << 20)
+
     def until_asleep(self) -> "Site":
         until(lambda: self.state == "asleep", f"{self.label} is asleep")
         return self
@@ -101,7 +104,7 @@ def test_a_frozen_website_goes_on_as_it_was_and_monitors_leave_it_alone(
     platform: Platform, hibernating: dict[str, Site]
 ) -> None:
     site = hibernating["back"]
-    until(lambda: site.status()["run"]["memory_bytes"] < 4 << 20, "its memory is in the swap")
+    until(site.is_in_swap, "its memory is in the swap")
     with platform.visitor() as client:
         told = client.get(platform.url(site.label), headers=MONITOR)
     assert (told.status_code, told.headers["hostel-state"]) == (200, "asleep")
@@ -111,6 +114,8 @@ def test_a_frozen_website_goes_on_as_it_was_and_monitors_leave_it_alone(
     assert platform.shell("nora", "echo a console is not frozen") == "a console is not frozen\n"
     assert site.get() == site.first, "the same process, and all it knew"
     assert site.status()["stays_awake"] is None
+    until(site.until_asleep().is_in_swap, "what it has used since is there too")
+    assert site.get() == site.first, "with what it used the last time, which is fetched first"
 
 
 def test_a_frozen_website_is_reloaded(hibernating: dict[str, Site]) -> None:

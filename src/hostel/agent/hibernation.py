@@ -49,8 +49,16 @@ class Hibernation:
             return Failure(reason=Reason.NO_SWAP, detail=f"This machine's swap is full. {_STAYS_AWAKE}")
         return self.obstacle
 
-    async def freeze(self, path: str, *, is_still_wanted: Callable[[], bool]) -> bool:
-        """Stop every process of a run. If that does not come about in time, or is no longer wanted, all go on."""
+    async def freeze(self, path: str, *, is_still_wanted: Callable[[], bool]) -> swapped.Used | None:
+        """Stop every process of a run, and return what `thaw` wants to know. None: that did not come about in time, or
+        is no longer wanted, and all go on.
+        """
+        if await self._stop(path, is_still_wanted=is_still_wanted):
+            return await asyncio.to_thread(swapped.find_used, path)
+        cgroup.thaw(path)
+        return None
+
+    async def _stop(self, path: str, *, is_still_wanted: Callable[[], bool]) -> bool:
         try:
             cgroup.freeze(path)
             async with asyncio.timeout(FREEZE_DEADLINE_S):
@@ -60,27 +68,28 @@ class Hibernation:
                     await asyncio.sleep(_LOOK_EVERY_S)
         except (OSError, TimeoutError) as error:
             log.warning("a run cannot be frozen", cgroup=path, error=repr(error))
-        cgroup.thaw(path)
         return False
 
     def reclaim_soon(self, path: str) -> None:
         """Move the memory of a frozen run to the swap, in its turn; nothing if it is no longer frozen by then."""
         self._in_background(self._reclaim(path), name=f"reclaim {path}")
 
-    def thaw(self, path: str) -> None:
-        """Let a frozen run go on, at once; what it has in the swap is asked for meanwhile."""
+    def thaw(self, path: str, *, used: swapped.Used) -> None:
+        """Let a frozen run go on, at once. What it has in the swap is asked for meanwhile: what it will use most
+        likely, or all where `used` does not say that.
+        """
         cgroup.thaw(path)
-        self._in_background(self._fetch(path), name=f"fetch {path}")
+        self._in_background(self._fetch(path, used=used), name=f"fetch {path}")
 
     def _in_background(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _fetch(self, path: str) -> None:
+    async def _fetch(self, path: str, *, used: swapped.Used) -> None:
         """Of many that wake at once the last have most of it back by themselves when it is their turn."""
         async with self._fetching:
-            await asyncio.to_thread(swapped.fetch, path)
+            await asyncio.to_thread(swapped.fetch, path, used=used)
 
     async def _reclaim(self, path: str) -> None:
         async with self._reclaiming:

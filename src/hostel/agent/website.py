@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from hostel.agent import cgroup
+from hostel.agent import cgroup, swapped
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit
 from hostel.agent.gates import Gates
@@ -104,6 +104,7 @@ class Website:
         self._retry_at: float | None = None  # monotonic
         self._notes = Notes()
         self._frozen: RunId | None = None  # counts while it serves
+        self._used: swapped.Used = {}  # what it used before it was frozen, by this agent
         self._is_sleep_asked = self._is_awaited = self._is_drowsy = False
         self._sleep_failure: Failure | None = None
         self._is_route_due = self._is_route_told = False
@@ -620,10 +621,11 @@ class Website:
     async def _freeze(self, serving: Sandbox) -> bool:
         """False: it goes on as if nothing had happened."""
         hibernation = self._parts.hibernation
-        if not await hibernation.freeze(serving.cgroup, is_still_wanted=lambda: self._is_sleepy(serving)):
+        used = await hibernation.freeze(serving.cgroup, is_still_wanted=lambda: self._is_sleepy(serving))
+        if used is None:
             self._sleep_failure = cannot_freeze() if self._is_sleepy(serving) else None
             return False
-        self._frozen = serving.run
+        self._frozen, self._used = serving.run, used
         failpoint.reach("website.sleep.frozen")
         hibernation.reclaim_soon(serving.cgroup)
         return True
@@ -638,8 +640,8 @@ class Website:
         if self._serving is None:
             return
         self._is_route_due, self._is_awaited = True, False
-        self._parts.hibernation.thaw(self._serving.cgroup)
-        self._frozen = None
+        self._parts.hibernation.thaw(self._serving.cgroup, used=self._used)
+        self._frozen, self._used = None, {}
         failpoint.reach("website.thawed")
         self._enter(State.RUNNING)
         await self._publish_current()

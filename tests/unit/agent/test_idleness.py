@@ -6,7 +6,7 @@ import pytest
 
 from hostel.agent.hibernation import find_obstacle, read_memory
 from hostel.agent.idleness import Rest, choose, follow, read_pressure
-from hostel.agent.swapped import find_ranges
+from hostel.agent.swapped import find_present, find_ranges
 from hostel.wire.website import RunId
 
 RUN = RunId("r1")
@@ -113,3 +113,10 @@ def test_only_memory_of_the_process_s_own_is_brought_back() -> None:
 """
     found = list(find_ranges(iter(lines.splitlines())))
     assert found == [(0x55D0C0000000, 0x55D0C0021000), (0x7F1000000000, 0x7F1000100000)]
+
+
+def test_what_is_in_memory_counts_as_used_with_small_gaps() -> None:
+    present, swapped, untouched = 1 << 63 | 0x1234, 1 << 62 | 0x5678, 0
+    pages = [swapped, present, present, *[swapped] * 4, present, *[untouched] * 5, present]
+    entries = b"".join(page.to_bytes(8, "little") for page in pages)
+    assert list(find_present(entries, start=0x10000)) == [(0x11000, 0x18000), (0x1D000, 0x1E000)]
