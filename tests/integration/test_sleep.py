@@ -1,5 +1,6 @@
 """Websites that nobody uses sleep, and wake for whoever comes: frozen with their memory in the swap, or ended."""
 
+import contextlib
 import json
 import os
 import signal
@@ -184,3 +185,39 @@ def open_websocket(platform: Platform, label: str) -> socket.socket:
     )
     assert connection.recv(64).startswith(b"HTTP/1.1 101")
     return connection
+
+
+def test_those_that_wait_for_their_start_are_not_started_twice(platform: Platform, nora: User) -> None:
+    platform.shell("nora", "rm -f slow")
+    command = f"[ -e slow ] && sleep 1.5; exec {answering()}"
+    sites = [Site(platform, nora, f"q{number}-nora").create("stop", command) for number in range(4)]
+    try:
+        for each in sites:
+            each.until_asleep()
+        platform.shell("nora", "touch slow")  # two starts of one user go on at once: the others wait
+        wake_together(platform, sites)
+        until(lambda: "starting" in [each.state for each in sites], "the first of them start")
+        wake_together(platform, sites)
+        for each in sites:
+            assert each.get()
+        for each in sites:
+            each.until_asleep()  # which none is while anything of it is to be done
+        log = (platform.paths.log / "agent.log").read_text().splitlines()
+        ready = [line for line in log if '"event": "sandbox ready"' in line]
+        assert [sum(f'"{each.label}.' in line for line in ready) for each in sites] == [2, 2, 2, 2]
+    finally:
+        for each in sites:
+            assert each.call("DELETE").status_code == 204
+
+
+def wake_together(platform: Platform, sites: list[Site]) -> None:
+    """As the edge asks for it, all in the same instant."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in sites]
+        for connection in connections:
+            connection.connect(str(platform.paths.agent_for_edge / "agent.sock"))
+        for connection, site in zip(connections, sites, strict=True):
+            path = f"/wake/{site.label}.{platform.domain}"
+            connection.sendall(f"POST {path} HTTP/1.1\r\nHost: agent\r\nContent-Length: 0\r\n\r\n".encode())
+        for connection in connections:
+            assert b" 20" in connection.recv(1000)

@@ -456,12 +456,9 @@ class Website:
     async def _start(self, spec: WebsiteSpec) -> Sandbox:
         """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
         sandboxes = self._parts.sandboxes
-        places = (self.tenant.start_slots, self._parts.start_slots)
-        if any(place.locked() for place in places):
-            await self._hold(_QUEUE_S)
         async with contextlib.AsyncExitStack() as slots:
-            for place in places:
-                await self._notes.unless_interrupted(slots.enter_async_context(place))
+            for place in (self.tenant.start_slots, self._parts.start_slots):
+                await self._enter_place(place, slots)
             await self._hold(self._hold_s())  # the clock of visitors who wait begins here
             failpoint.reach("website.deploy.held")
             await self.tenant.ensure()
@@ -489,6 +486,14 @@ class Website:
         self.record = replace(self.record, starts_s=starts_s)  # to disk with the run, at the switch
         log.info("sandbox ready", website=self.domain, run=sandbox.run, took_ms=round(took_s * 1000))
         return sandbox
+
+    async def _enter_place(self, place: asyncio.Semaphore, slots: contextlib.AsyncExitStack) -> None:
+        """A free one is taken before anything else can happen: many who wake at once would all find it free."""
+        if not place.locked():
+            await slots.enter_async_context(place)
+            return
+        await self._hold(_QUEUE_S)
+        await self._notes.unless_interrupted(slots.enter_async_context(place))
 
     async def _switch(self, sandbox: Sandbox, before: Sandbox | None) -> None:
         """From the moment this returns, every new request goes to `sandbox`.
