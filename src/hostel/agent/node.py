@@ -10,13 +10,12 @@ import os
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Collection
 from pathlib import Path
 
 import structlog
 
-from hostel.agent import cgroup, network, sockets
+from hostel.agent import cgroup, network
 from hostel.agent.certificate_desk import find_authority
 from hostel.agent.challenges import Challenges
 from hostel.agent.commands import Commands
@@ -24,33 +23,32 @@ from hostel.agent.consoles import Consoles
 from hostel.agent.disk import Disk
 from hostel.agent.dns import Dns
 from hostel.agent.doors import Doors
-from hostel.agent.ending import STOP_GRACE_S, end_everything
+from hostel.agent.ending import end_everything
 from hostel.agent.errors import SandboxFault
 from hostel.agent.gates import Gates
 from hostel.agent.hibernation import Hibernation
 from hostel.agent.idleness import Watch
 from hostel.agent.image import build_image
-from hostel.agent.installation import PANEL_NUMBER, PROBE_NUMBERS, Installation, take_number
+from hostel.agent.installation import Installation, take_number
 from hostel.agent.interpreters import find_interpreters
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.messages import check_tenant, check_website
 from hostel.agent.metrics import Metrics
 from hostel.agent.overview import Overviews
-from hostel.agent.panel import PANEL_TENANT_LIMITS, PANEL_VERSION, complete, panel_spec
+from hostel.agent.panel import complete
 from hostel.agent.ports import Ports
 from hostel.agent.publication import Publication
-from hostel.agent.reconcile import ORPHAN_DRAIN_S
-from hostel.agent.records import recover_tenant, route_run
 from hostel.agent.refused_files import explain_refusal
 from hostel.agent.renewal import Renewal
-from hostel.agent.sandbox import Kind, RunRecord, Sandbox, Sandboxes
+from hostel.agent.restoration import Restoration
+from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.streams import Logger
-from hostel.agent.tenant import Tenant, TenantRecord, read_record, set_aside, write_record
+from hostel.agent.tenant import Tenant, TenantRecord, set_aside, write_record
 from hostel.agent.turns import Turns
 from hostel.agent.usage import Meter
 from hostel.agent.website import Parts, Website
-from hostel.agent.website_record import WebsiteRecord, read_websites, write_website
+from hostel.agent.website_record import WebsiteRecord, write_website
 from hostel.edge.publish import Edge
 from hostel.wire import failpoint
 from hostel.wire.config import Config
@@ -64,7 +62,6 @@ from hostel.wire.errors import (
     UnknownWebsite,
     WebsiteDisabled,
 )
-from hostel.wire.files import remove_temporaries
 from hostel.wire.names import SYSTEM_TENANT, canonical_domain
 from hostel.wire.paths import Paths
 from hostel.wire.report import TenantReport
@@ -72,9 +69,7 @@ from hostel.wire.website import (
     Deploy,
     ExecPlan,
     ExecRequest,
-    Limits,
     Phase,
-    RunId,
     TenantSpec,
     Tombstone,
     Version,
@@ -120,8 +115,7 @@ class Node:
         self.consoles = Consoles(parts.launcher, parts.sandboxes, parts.gates, self.disk, paths.last_console)
         self._tenant_locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tombstones: dict[str, Version] = {}  # by name of tenant or domain; names of the two cannot be the same
-        self._surges: dict[RunId, Limits] = {}
-        self._unclaimed: dict[str, Sandbox] = {}  # by domain: runs that serve, of websites whose record is torn
+        self._restoration = Restoration(self, parts)
         self.meter = Meter(self)
         self.metrics = Metrics(self, paths.metrics)
         self.overviews = Overviews(self)
@@ -158,7 +152,7 @@ class Node:
             complete=lambda spec: complete(spec, newest=node.newest_version()),
         )
         node = cls(paths, config, installation, parts)
-        await node._restore()
+        await node._restoration.run()
         return node
 
     # -- tenants
@@ -173,9 +167,9 @@ class Node:
                     before = tenant.record
                     tenant.update(spec)
                     if spec.limits.connections != before.limits.connections:
-                        await self._load_rules()
+                        await self.load_rules()
                     if spec.suspended or before.suspended:
-                        await self._heed_suspension(tenant)
+                        await self.heed_suspension(tenant)
                 return
             self._refuse_if_deleted(spec.name, spec.version)
             number, self.installation = take_number(self.paths, self.installation)
@@ -189,11 +183,16 @@ class Node:
             )
             write_record(self.paths, record)
             failpoint.reach("node.put_tenant.written")
-            self.tenants[spec.name] = self._tenant(record)
+            self.add_tenant(record)
             if spec.limits.connections != self.config.limits.user_connections:
-                await self._load_rules()
+                await self.load_rules()
 
-    async def _heed_suspension(self, tenant: Tenant) -> None:
+    def add_tenant(self, record: TenantRecord) -> None:
+        """From here on it is known; everything else of it is made when it needs it."""
+        home = self.paths.panel if record.name == SYSTEM_TENANT else self.paths.homes / record.name
+        self.tenants[record.name] = Tenant(record, self.paths, self.installation, home)
+
+    async def heed_suspension(self, tenant: Tenant) -> None:
         """Suspended: end all that runs, visitors being told first. Resumed: websites come back. Idempotent."""
         websites = [site for site in self.websites.values() if site.tenant is tenant]
         told = [site.settle(site.heed_suspension(), wait_s=_SUSPENSION_PUBLISH_S) for site in websites]
@@ -290,14 +289,19 @@ class Node:
             write_website(self.paths, record)
             failpoint.reach("node.put_website.written")
             website = Website(record, tenant, self._parts)
-            ticket = self._restore_with_unclaimed(website)
-            self._live(website)
+            ticket = self._restoration.claim(website)
+            self.add_website(website)
         elif website.spec.tenant != spec.tenant:
             raise DomainTaken
         else:
             ticket = website.want(spec)
         self.disk.measure_soon(tenant.name)
         return await self._settled(website, ticket, wait_s=wait_s)
+
+    def add_website(self, website: Website) -> None:
+        """Take a website in and start its task."""
+        self.websites[website.domain] = website
+        self._tasks[website.domain] = asyncio.create_task(website.serve(), name=f"website {website.domain}")
 
     async def delete_website(self, domain: str, tombstone: Tombstone) -> None:
         """Take a website off the machine. Returns when no visitor gets it any more; its run may still finish."""
@@ -477,9 +481,9 @@ class Node:
     async def _mend_rules(self) -> None:
         if not await asyncio.to_thread(network.has_rules, self.installation):
             log.error("the network rules were gone; they are loaded again")
-            await self._load_rules()
+            await self.load_rules()
 
-    async def _load_rules(self) -> None:
+    async def load_rules(self) -> None:
         numbers = {tenant.record.number: tenant.record.limits.connections for tenant in self.tenants.values()}
         try:
             await asyncio.to_thread(network.ensure_rules, self.installation, self.config, connections=numbers)
@@ -490,7 +494,7 @@ class Node:
 
     async def halt(self) -> None:
         """End every sandbox: TERM to all, KILL after a grace. Records stay: the next agent has the websites asleep."""
-        tasks = [self._cleaning, *self._tasks.values()]
+        tasks = [*self._restoration.tasks, *self._tasks.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -501,21 +505,11 @@ class Node:
 
     # -- private
 
-    def _tenant(self, record: TenantRecord) -> Tenant:
-        home = self.paths.panel if record.name == SYSTEM_TENANT else self.paths.homes / record.name
-        return Tenant(record, self.paths, self.installation, home)
-
     def _website(self, domain: str) -> Website:
         try:
             return self.websites[domain]
         except KeyError:
             raise UnknownWebsite from None
-
-    def _live(self, website: Website) -> Website:
-        """Take a website in and start its task."""
-        self.websites[website.domain] = website
-        self._tasks[website.domain] = asyncio.create_task(website.serve(), name=f"website {website.domain}")
-        return website
 
     async def _delete_website(self, website: Website) -> None:
         """Raises StillEnding when a deed under way (a hung nginx, say) does not let go; it is gone later then."""
@@ -535,177 +529,6 @@ class Node:
         deleted = self._tombstones.get(name)
         if deleted is not None and version <= deleted:
             raise StaleSpec
-
-    async def _restore(self) -> None:
-        """Tenants and websites from disk; runs that live are adopted, others removed."""
-        for directory in (self.paths.tenants, self.paths.websites, self.paths.routes):
-            remove_temporaries(directory)
-        self._load_tenants()
-        await self._load_rules()
-        records = {record.run: record for record in self._parts.sandboxes.records()}
-        websites = self._load_websites()
-        serving = {website.record.run for website in websites}
-        for record in records.values():
-            if record.kind is Kind.WEBSITE and record.run not in serving and record.tenant in self.tenants:
-                self._make_room(record, websites)
-        await self._ensure_members(records.values())
-        adopted = self._adopt(records.values())
-        for run in self._surges.keys() - adopted.keys():  # it has ended: there is only one
-            self.tenants[records[run].tenant].end_surge(self._surges.pop(run))
-        failpoint.reach("node.restore.adopted")
-        known = set(adopted) | self.commands.runs | self.consoles.runs
-        # Looked for before anything new is started, removed once visitors are served again.
-        leftover_runs = self._parts.sandboxes.unknown(known)
-        leftover_cgroups = self._unknown_cgroups(known)
-        for website in websites:
-            website.restore(adopted.get(website.record.run) if website.record.run else None)
-            self._live(website)
-        failpoint.reach("node.restore.published")
-        for run, sandbox in adopted.items():
-            if run not in serving and not self._leave_unclaimed(sandbox):
-                self._end(sandbox)
-        self._cleaning = asyncio.create_task(self._clean(leftover_runs, leftover_cgroups), name="clean")
-        log.info("node restored", tenants=len(self.tenants), websites=len(websites), adopted=len(adopted))
-
-    def _leave_unclaimed(self, sandbox: Sandbox) -> bool:
-        """The record of its website is there but torn: what visitors get goes on until the panel repeats the spec."""
-        domain = sandbox.record.website
-        is_torn = domain not in self.websites and (self.paths.websites / f"{domain}.json").exists()
-        if not is_torn or route_run(self.paths, domain) != sandbox.run:
-            return False
-        self._unclaimed[domain] = sandbox
-        return True
-
-    def _restore_with_unclaimed(self, website: Website) -> int:
-        """A website that is new here; the run of a torn record serves until the new one does. Returns the ticket."""
-        unclaimed = self._unclaimed.pop(website.domain, None)
-        if unclaimed is None or unclaimed.exit.done() or unclaimed.tenant is not website.tenant:
-            return website.restore(None)
-        ticket = website.restore(unclaimed)
-        if website.serving is unclaimed and unclaimed.run in self._surges:
-            unclaimed.tenant.end_surge(self._surges.pop(unclaimed.run))
-        elif website.serving is not unclaimed:
-            self._end(unclaimed)
-        return ticket
-
-    def _make_room(self, record: RunRecord, websites: Iterable[Website]) -> None:
-        """A second run of a website lives: the agent died while the two overlapped. Both keep their memory."""
-        limits = next((site.spec.limits for site in websites if site.domain == record.website), Limits())
-        self._surges[record.run] = limits
-        self.tenants[record.tenant].add_surge(limits)
-
-    def _adopt(self, records: Iterable[RunRecord]) -> dict[RunId, Sandbox]:
-        """What earlier agents started and still runs."""
-        adopted: dict[RunId, Sandbox] = {}
-        for record in records:
-            tenant = self.tenants.get(record.tenant)
-            if tenant is None:
-                continue
-            if record.kind is Kind.COMMAND and cgroup.processes(f"{tenant.cgroup}/{record.run}"):
-                self.commands.adopt(record.run, tenant)
-            elif record.kind is Kind.CONSOLE:
-                with contextlib.suppress(ProcessLookupError):
-                    self.consoles.adopt(self._parts.sandboxes.adopt(record, tenant))
-            elif record.kind is Kind.WEBSITE:
-                with contextlib.suppress(ProcessLookupError):
-                    adopted[record.run] = self._parts.sandboxes.adopt(record, tenant)
-        return adopted
-
-    def _end(self, sandbox: Sandbox) -> None:
-        """A run that visitors do not get: it was draining when the agent died, or never switched to."""
-        owner = self.websites.get(sandbox.record.website)
-        limits = self._surges.pop(sandbox.run, None)
-        if owner is not None and owner.tenant is sandbox.tenant:
-            owner.retire(sandbox)
-            if limits is not None:  # it has room of its own now
-                sandbox.tenant.end_surge(limits)
-            return
-        task = asyncio.create_task(self._end_orphan(sandbox), name=f"end {sandbox.run}")
-        self._tasks[f"end {sandbox.run}"] = task
-        if limits is not None:
-            task.add_done_callback(lambda _: sandbox.tenant.end_surge(limits))
-
-    async def _end_orphan(self, sandbox: Sandbox) -> None:
-        """Its website was deleted while it still had requests to finish."""
-        publication = self._parts.publication
-        budgets = ORPHAN_DRAIN_S, ORPHAN_DRAIN_S
-        await publication.drained(sandbox.run, budgets=lambda: budgets, ended=sandbox.exit)
-        await self._parts.sandboxes.stop(sandbox, grace_s=STOP_GRACE_S)
-        self._tasks.pop(f"end {sandbox.run}", None)
-
-    async def _clean(self, runs: list[RunId], cgroups: list[str]) -> None:
-        """Remove what an earlier agent left half made, half removed or half suspended."""
-        failpoint.reach("node.clean")
-        for tenant in [tenant for tenant in self.tenants.values() if tenant.is_suspended]:
-            await self._heed_suspension(tenant)
-        await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
-        for run in runs:
-            for tenant in self.tenants.values():
-                sockets.remove_run_directory(tenant.socket_directory / run)
-            await self._parts.sandboxes.remove_leftover(run)  # last: by its bundle the next agent finds what is left
-
-    async def _ensure_members(self, records: Iterable[RunRecord]) -> None:
-        """Tenants of whom something runs get their network back from it; the others wait until they need one."""
-        members: dict[str, list[int]] = {}
-        for record in records:
-            tenant = self.tenants.get(record.tenant)
-            if tenant is not None:
-                members.setdefault(tenant.name, []).extend(cgroup.processes(f"{tenant.cgroup}/{record.run}"))
-        for name, pids in members.items():
-            if pids:
-                try:
-                    await self.tenants[name].ensure(member_pids=pids)
-                except Exception:  # one tenant's trouble must not keep the others' websites down
-                    log.exception("tenant could not be taken over", tenant=name)
-
-    def _load_tenants(self) -> None:
-        own = TenantRecord(name=SYSTEM_TENANT, number=PANEL_NUMBER, version=PANEL_VERSION, limits=PANEL_TENANT_LIMITS)
-        self.tenants[SYSTEM_TENANT] = self._tenant(own)
-        for file in sorted(self.paths.tenants.glob("*.json")):
-            try:
-                record = read_record(file)
-            except (OSError, ValueError, HostelError) as error:
-                recovered = recover_tenant(self.paths, self.installation, file.stem, self.config.limits.user())
-                is_left_out = recovered is None
-                log.error("tenant record cannot be read", file=str(file), error=str(error), is_left_out=is_left_out)
-                if recovered is None:
-                    continue
-                record = recovered
-            self.tenants[record.name] = self._tenant(record)
-
-    def _load_websites(self) -> list[Website]:
-        """Websites on disk, and the panel's own from the configuration."""
-        found: list[Website] = []
-        spec = panel_spec(self.config)
-        panel = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=Phase.STARTING))
-        for record in read_websites(self.paths):
-            tenant = self.tenants.get(record.spec.tenant)
-            if record.spec.tenant == SYSTEM_TENANT:
-                if record.spec == spec and record.deploy.phase is not Phase.FAILED:
-                    panel = record
-                elif record.spec.domain_name == spec.domain_name:  # its run serves until the new one does
-                    panel = replace(panel, run=record.run, names=record.names)
-                continue
-            if tenant is None:
-                log.error("website has no tenant on this machine; it is left out", website=record.spec.domain_name)
-                continue
-            found.append(Website(record, tenant, self._parts))
-        if panel.run is None:  # it never sleeps
-            panel = WebsiteRecord(spec=spec, deploy=Deploy(version=spec.version, phase=Phase.STARTING))
-        return [Website(panel, self.tenants[SYSTEM_TENANT], self._parts), *found]
-
-    def _unknown_cgroups(self, known: set[RunId]) -> list[str]:
-        """Cgroups of half-made runs and of tenants that are gone."""
-        of_tenants = {tenant.cgroup for tenant in self.tenants.values()}
-        unknown = []
-        probes = {str(number) for number in PROBE_NUMBERS}
-        for above in self.installation.cgroups:
-            for path in (f"{above}/{number}" for number in cgroup.children(above) if number not in probes):
-                if path not in of_tenants:
-                    unknown.append(path)
-                else:
-                    unknown += [f"{path}/{run}" for run in cgroup.children(path) if run not in known]
-        return unknown
 
 
 async def _tolerate(deed: Awaitable[object], **about: str) -> bool:
