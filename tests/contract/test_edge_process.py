@@ -24,6 +24,7 @@ from hostel.edge.configure import Machine
 from hostel.edge.errors import BadNginxConfiguration, EdgeCannotStart, MissingPrerequisite, NoCertificate, PortInUse
 from hostel.edge.ports import check_port, find_holder
 from hostel.edge.publish import SERIALS_AT_ONCE, Edge
+from hostel.edge.workers import worker_group
 from hostel.wire.codec import to_jsonable
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError, EdgeUnreachable
@@ -70,7 +71,7 @@ def test_only_root_reaches_the_control_socket_and_the_keys(edge: RunningEdge) ->
     assert stat.S_IMODE(edge.paths.edge_socket.parent.stat().st_mode) == 0o700
     edge.publish(ALICE, RouteState.DISABLED)
     file = (edge.paths.routes / f"{ALICE}.json").stat()
-    assert (stat.S_IMODE(file.st_mode), file.st_uid, file.st_gid) == (0o640, 0, configure.worker_group())
+    assert (stat.S_IMODE(file.st_mode), file.st_uid, file.st_gid) == (0o640, 0, worker_group())
     assert stat.S_IMODE(edge.paths.routes.stat().st_mode) == 0o750
 
 

@@ -6,7 +6,6 @@ Each call has a deadline; each failure is one of `wire/certificate.py`, in words
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -21,6 +20,7 @@ from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
+from hostel.agent.questions import Answer, Question
 from hostel.agent.upload import bundle
 from hostel.wire.certificate import (
     CaLimited,
@@ -49,18 +49,6 @@ _PROBLEMS: Mapping[str, type[NotIssued]] = {
     "rateLimited": CaLimited,
     "serverInternal": CaUnreachable,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What the authority asks of one name, and the answer that it wants to find: at a path, or in the DNS."""
-
-    name: str
-    token: str
-    answer: str
-
-
-Answer = Callable[[Question], Callable[[], None]]  # put the answer there; what it returns takes it away again
 
 
 class Authority:

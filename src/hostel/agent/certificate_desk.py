@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from hostel.agent.acme import Authority
 from hostel.agent.certificates import SITES
 from hostel.agent.keyring import Keeping, describe
 from hostel.agent.upload import check_certificate
@@ -26,14 +25,17 @@ from hostel.wire.names import canonical_domain, is_below
 from hostel.wire.paths import Paths
 
 if TYPE_CHECKING:
+    from hostel.agent.acme import Authority
     from hostel.agent.node import Node
 
 
-def find_authority(config: Config, paths: Paths) -> Authority | None:
+def find_authority(config: Config, paths: Paths) -> "Authority | None":
     """None where the operator has named none."""
     wanted = config.certificates
     if not wanted.acme_directory:
         return None
+    from hostel.agent.acme import Authority  # a hundred and forty modules, for those who have an authority
+
     return Authority(
         wanted.acme_directory,
         account_file=paths.certificates / "acme-account.json",

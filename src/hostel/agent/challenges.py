@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import structlog
 
-from hostel.agent.acme import Question
 from hostel.agent.dns import Dns, is_own
+from hostel.agent.questions import Question
 from hostel.wire.certificate import ChallengeUnreachable, DnsElsewhere, DnsMissing, NotIssued
 from hostel.wire.errors import DnsUnreachable
 from hostel.wire.files import write_atomically

@@ -137,24 +137,29 @@ class Daemon:
         since = Version(epoch=0, revision=0)
         while True:
             await self._panel_is_up()
-            panel = self._node.panel.serving
-            if panel is not None:
-                try:
-                    wanted = await pull_wanted(
-                        panel.socket_directory,
-                        host=self._config.panel_host,
-                        secret=self._secret,
-                        since=since,
-                        newest=self._node.newest_version(),
-                    )
-                    if await self._node.apply(wanted):
-                        since = wanted.version
-                except HostelError as error:
-                    log.warning("could not pull wanted state", error=str(error))
+            since = await self._pull_once(since)
             await self._node.commands.discard_stale()
             self._node.retry_limits()
             await self._node.ensure_rules()
             await asyncio.sleep(PULL_EVERY_S)
+
+    async def _pull_once(self, since: Version) -> Version:
+        """Bring about what is newer than `since`. Returns from where to pull the next time."""
+        panel = self._node.panel.serving
+        if panel is None:
+            return since
+        try:
+            wanted = await pull_wanted(
+                panel.socket_directory,
+                host=self._config.panel_host,
+                secret=self._secret,
+                since=since,
+                newest=self._node.newest_version(),
+            )
+            return wanted.version if await self._node.apply(wanted) else since
+        except HostelError as error:
+            log.warning("could not pull wanted state", error=str(error))
+            return since
 
     async def _panel_is_up(self) -> None:
         while self._node.panel.report().state is not State.RUNNING:

@@ -16,7 +16,7 @@ import dns.rcode
 import dns.tsig
 import dns.update
 
-from hostel.agent.acme import Answer, Question
+from hostel.agent.questions import Answer, Question
 from hostel.wire.certificate import NotIssued
 from hostel.wire.config import CertificatesConfig, parse_resolver
 

@@ -12,6 +12,39 @@ class Interrupted(Exception):
     """A start under way is for something that is no longer wanted."""
 
 
+class Signal:
+    """An asyncio.Event that one task at a time waits for: without the queue for many, which takes 700 bytes. There are
+    two for each website, thousands of which have nothing to do.
+    """
+
+    __slots__ = ("_is_set", "_waiter")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def clear(self) -> None:
+        self._is_set = False
+
+    async def wait(self) -> None:
+        if self._is_set:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+
 class Notes:
     """`_left` counts the notes, `_settled` those that are dealt with: a ticket is the number of a note.
 
@@ -22,9 +55,8 @@ class Notes:
         self._left = self._settled = 0
         self._runs_asked = self._runs_tried = 0
         self._is_change = False  # the run that is asked for is somebody's change, not a wake or a restart
-        self._changed = asyncio.Event()
-        self._interrupted = asyncio.Event()
-        self._outcome = asyncio.Condition()
+        self._changed, self._interrupted = Signal(), Signal()
+        self._waiting: dict[asyncio.Future[None], int] = {}  # each for its ticket
 
     # -- of those who ask
 
@@ -59,9 +91,14 @@ class Notes:
 
     async def until_settled(self, ticket: int, *, wait_s: float) -> None:
         """Returns after `wait_s` in any case."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait_s), self._outcome:
-                await self._outcome.wait_for(lambda: self._settled >= ticket)
+        if self._settled >= ticket:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = ticket
+        try:
+            await asyncio.wait([waiter], timeout=wait_s)
+        finally:
+            del self._waiting[waiter]
 
     # -- of the website's task
 
@@ -72,7 +109,7 @@ class Notes:
 
     @property
     def are_interrupted(self) -> bool:
-        return self._interrupted.is_set()
+        return self._interrupted.is_set
 
     def begin_reading(self) -> None:
         """What comes from here on makes `next_one` return."""
@@ -80,6 +117,9 @@ class Notes:
 
     async def next_one(self, seconds: float | None) -> None:
         """Returns after so many seconds in any case."""
+        if seconds is None:
+            await self._changed.wait()
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
@@ -101,11 +141,12 @@ class Notes:
         """No run is wanted any more."""
         self._is_change, self._runs_tried = False, self._runs_asked
 
-    async def settle(self) -> None:
+    def settle(self) -> None:
         """All notes so far are dealt with."""
-        async with self._outcome:
-            self._settled = self._left
-            self._outcome.notify_all()
+        self._settled = self._left
+        for waiter, ticket in self._waiting.items():
+            if ticket <= self._settled and not waiter.done():
+                waiter.set_result(None)
 
     async def unless_interrupted(self, work: Awaitable[T]) -> T:
         """What `work` gives, or Interrupted as soon as something else is wanted; `work` is cancelled then."""

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from cryptography import x509
 
-from hostel.agent.acme import Authority
 from hostel.agent.challenges import Challenges
 from hostel.agent.keyring import Keeping, Keyring, moment
 from hostel.agent.ratelimits import Ledger, find_wait, with_order
@@ -31,6 +31,9 @@ from hostel.wire.certificate import (
 from hostel.wire.codec import parse, to_jsonable
 from hostel.wire.errors import HostelError
 from hostel.wire.files import write_atomically
+
+if TYPE_CHECKING:
+    from hostel.agent.acme import Authority
 
 log = structlog.get_logger()
 
@@ -67,7 +70,7 @@ class Renewal:
     def __init__(
         self,
         keyring: Keyring,
-        authority: Authority | None,
+        authority: "Authority | None",
         challenges: Challenges,
         *,
         ledger_file: Path,

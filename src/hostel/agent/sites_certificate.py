@@ -6,12 +6,13 @@ Whatever fails, what was served goes on being served; before there is any, the o
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from cryptography import x509
 
-from hostel.agent.acme import Answer, Authority
 from hostel.agent.certificates import CA, SITES, ensure_certificates, leaf_names
+from hostel.agent.questions import Answer
 from hostel.agent.renewal import plan_renewal, plan_retry
 from hostel.agent.threads import in_daemon_thread
 from hostel.agent.upload import check_certificate, dns_names, split_bundle
@@ -20,6 +21,9 @@ from hostel.wire.certificate import AcmeOff
 from hostel.wire.config import SITES_ACME, SITES_FILES, Config
 from hostel.wire.errors import HostelError
 from hostel.wire.files import write_atomically
+
+if TYPE_CHECKING:
+    from hostel.agent.acme import Authority
 
 log = structlog.get_logger()
 
@@ -36,7 +40,7 @@ class SitesCertificate:
         self._installation = installation
         self._failures = 0
 
-    async def refresh(self, authority: Authority | None, answer: Answer | None, *, now: datetime) -> datetime:
+    async def refresh(self, authority: "Authority | None", answer: Answer | None, *, now: datetime) -> datetime:
         """Bring it up to date; returns when to look again."""
         source = self._config.certificates.sites
         try:
@@ -65,7 +69,7 @@ class SitesCertificate:
             bundle = check_certificate(host, chain=chain, private_key=key, now=now)
         self._keep(bundle)
 
-    async def _obtain(self, authority: Authority | None, answer: Answer | None, now: datetime) -> None:
+    async def _obtain(self, authority: "Authority | None", answer: Answer | None, now: datetime) -> None:
         """Raises NotIssued or OSError."""
         if authority is None or answer is None:
             raise AcmeOff

@@ -334,6 +334,21 @@ class Website:
 
     async def serve(self) -> None:
         """Plan and act until the website is deleted."""
+        while True:
+            self._notes.begin_reading()
+            action = plan(self._situation())
+            if action is Action.REMOVE:
+                if await self._do(self._remove):
+                    break
+            elif (deed := self._find_deed(action)) is not None:
+                await self._do(deed, is_start=action is Action.DEPLOY)
+            else:
+                await self._do(self._settle)
+                await self._notes.next_one(self._retry_in_s() if action is Action.WAIT else None)
+        await self._settle()
+
+    def _find_deed(self, action: Action) -> Callable[[], Awaitable[None]] | None:
+        """None: there is nothing to do but to wait."""
         deeds: dict[Action, Callable[[], Awaitable[None]]] = {
             Action.DEPLOY: self._deploy,
             Action.NOTE_CRASH: self._note_crash,
@@ -342,18 +357,7 @@ class Website:
             Action.THAW: self._thaw,
             Action.PUBLISH: self._publish_current,
         }
-        while True:
-            self._notes.begin_reading()
-            action = plan(self._situation())
-            if action is Action.REMOVE:
-                if await self._do(self._remove):
-                    break
-            elif action in deeds:
-                await self._do(deeds[action], is_start=action is Action.DEPLOY)
-            else:
-                await self._do(self._settle)
-                await self._notes.next_one(self._retry_in_s() if action is Action.WAIT else None)
-        await self._settle()
+        return deeds.get(action)
 
     async def retired(self) -> None:
         """Returns when no run of this website is being retired any more."""
@@ -746,7 +750,7 @@ class Website:
         """Nothing is left to do: all notes so far are dealt with."""
         if self.record.deploy.phase is Phase.DRAINING and not self._retiring:
             self._note_deploy(Phase.DONE)
-        await self._notes.settle()
+        self._notes.settle()
 
     def _enter(self, state: State) -> None:
         if state is not self._state:

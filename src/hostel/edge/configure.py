@@ -3,7 +3,6 @@
 Knows nothing of websites: what it writes is the same whatever is hosted. Starts nothing but `nginx -t`.
 """
 
-import grp
 import ipaddress
 import json
 import os
@@ -28,6 +27,7 @@ from hostel.edge.errors import (
     NoCertificate,
 )
 from hostel.edge.ports import check_port, has_ipv6
+from hostel.edge.workers import WORKER_USER, ensure_routes_directory
 from hostel.wire.codec import defaults
 from hostel.wire.config import Config
 from hostel.wire.errors import ConfigError
@@ -36,7 +36,6 @@ from hostel.wire.paths import Paths
 from hostel.wire.route import RouteRecord
 from hostel.wire.suffixes import is_public_suffix
 
-WORKER_USER = "www-data"
 CERTIFICATE_DEADLINE_S = 30.0
 NGINX_TEST_DEADLINE_S = 20.0
 OPEN_FILES_WANTED = 65_536
@@ -190,13 +189,6 @@ def _ensure_directories(paths: Paths) -> None:
     ensure_routes_directory(paths)
 
 
-def ensure_routes_directory(paths: Paths) -> None:
-    """Make the directory of the route records, readable by nginx's workers and nobody else."""
-    paths.routes.mkdir(parents=True, exist_ok=True)
-    os.chown(paths.routes, 0, worker_group())
-    paths.routes.chmod(0o750)
-
-
 def check_reachable(paths: Paths) -> None:
     """Raise EdgeCannotStart, naming the directory, if nginx's workers cannot reach what they read below the root."""
     directories = (paths.routes, paths.edge / "pages", paths.log)
@@ -211,10 +203,6 @@ def _may_pass(directory: Path) -> bool:
     """What the kernel says to a process of the workers' user: modes alone do not tell, there may be access lists."""
     command = ["test", "-x", str(directory)]
     return subprocess.run(command, user=WORKER_USER, group=WORKER_USER, extra_groups=[], check=False).returncode == 0
-
-
-def worker_group() -> int:
-    return grp.getgrnam(WORKER_USER).gr_gid
 
 
 def remove_stale_socket(paths: Paths) -> None:

@@ -21,7 +21,7 @@ import httpx
 import structlog
 
 from hostel.edge.certificates import host_names
-from hostel.edge.configure import ensure_routes_directory, worker_group
+from hostel.edge.workers import ensure_routes_directory, worker_group
 from hostel.wire import failpoint
 from hostel.wire.codec import parse, to_compact
 from hostel.wire.errors import EdgeUnreachable, MalformedMessage

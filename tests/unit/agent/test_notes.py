@@ -16,7 +16,7 @@ def test_a_ticket_is_settled_with_all_notes_before_it() -> None:
         assert notes.are_open, "it was not waited for"
         waiting = asyncio.create_task(notes.until_settled(second, wait_s=30.0))
         await asyncio.sleep(0)
-        await notes.settle()
+        notes.settle()
         await waiting
         assert not notes.are_open
 
