@@ -20,6 +20,8 @@ from hostel.wire.website import Version, Wanted
 
 log = structlog.get_logger(__name__)
 
+_ROWS_AT_ONCE = 500  # of thousands; the panel would keep the memory that all together took
+
 Row = TypeVar("Row", bound=Model)
 
 
@@ -33,7 +35,7 @@ def wanted(request: HttpRequest) -> JsonResponse:
     except ValueError:
         return JsonResponse({"code": "malformed_message", "message": "epochs and revisions are integers."}, status=400)
     begin_epoch_after(newest)
-    return JsonResponse(to_jsonable(newer_than(known)))
+    return JsonResponse(newer_than(known))
 
 
 def _version(request: HttpRequest, epoch: str, revision: str) -> Version:
@@ -41,33 +43,42 @@ def _version(request: HttpRequest, epoch: str, revision: str) -> Version:
 
 
 @transaction.atomic
-def newer_than(known: Version) -> Wanted:
-    """All wanted state after `known`; all of it where the epoch is another. One transaction: one consistent view."""
+def newer_than(known: Version) -> dict[str, Any]:
+    """All wanted state after `known`, as `Wanted` is sent; all of it where the epoch is another.
+
+    One transaction: one consistent view.
+    """
     version = current_version()
     epoch = version.epoch
     after = known.revision if known.epoch == epoch else -1
     users = User.objects.filter(revision__gt=after).select_related("api_token").order_by("revision")
     newer = Website.objects.filter(revision__gt=after).select_related("owner").order_by("revision")
-    websites = newer.with_domains().with_mappings()
-    return Wanted(
+    websites = newer.with_domains().with_mappings().iterator(chunk_size=_ROWS_AT_ONCE)
+    gone = Wanted(
         version=version,
-        tenants=tuple(_read(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))),
-        websites=tuple(_read(websites, lambda website: website.spec(epoch=epoch))),
         deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after),
         deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after),
     )
+    return {
+        **to_jsonable(gone),
+        "tenants": list(_write(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))),
+        "websites": list(_write(websites, lambda website: website.spec(epoch=epoch))),
+    }
 
 
-def _read(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[Any]:
+def _write(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[Any]:
     """The specs of `rows`, without those that hold what only another program can have written: SQLite keeps any value
     in any column. The others must not wait for such a row.
     """
     for row in rows:
         try:
             spec = spec_of(row)
-            yield parse(type(spec), to_jsonable(spec))
+            written = to_jsonable(spec)
+            parse(type(spec), written)
         except (TypeError, ValueError, MalformedMessage) as error:
             log.error("a row cannot be read; it is left out", kind=type(row).__name__, row=row.pk, error=str(error))
+        else:
+            yield written
 
 
 def _is_agent(authorization: str) -> bool:
