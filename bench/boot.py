@@ -96,24 +96,29 @@ def main() -> None:
         user = platform.add_user("bench")
         platform.down()
         boots = {"no website": boot(platform)}
+        parts = {"no website": idle(platform, bench.options.idle_seconds)}
         platform.down()
         add_sleeping_websites(platform, user.name, count)
         boots[f"{count} websites, for the first time"] = boot(platform)
         platform.down()
         boots[f"{count} websites"] = boot(platform)
-        parts = idle(platform, bench.options.idle_seconds)
-    show(boots, parts)
-    total = round(sum(part["pss_mb"] for part in parts.values()), 1)
-    bench.keep("boot", websites=count, boots=boots, idle=parts, idle_pss_mb=total, aim_s=AIM_S)
+        parts[f"{count} websites"] = idle(platform, bench.options.idle_seconds)
+    totals = {name: round(sum(part["pss_mb"] for part in each.values()), 1) for name, each in parts.items()}
+    show(boots, parts, totals)
+    bench.keep("boot", websites=count, boots=boots, idle=parts, idle_pss_mb=totals, aim_s=AIM_S)
 
 
-def show(boots: dict[str, dict[str, float]], parts: dict[str, dict[str, float]]) -> None:
+def show(
+    boots: dict[str, dict[str, float]], parts: dict[str, dict[str, dict[str, float]]], totals: dict[str, float]
+) -> None:
     table = Table("boot with", "the panel answers after", "the agent is done after")
     for name, figures in boots.items():
         table.add_row(name, *(f"{value:.1f} s" for value in figures.values()))
-    idle_table = Table("idle", "memory (PSS)", "of a core")
-    for name, figures in parts.items():
-        idle_table.add_row(name, f"{figures['pss_mb']:.1f} MB", f"{figures['cpu_percent']:.2f} %")
+    idle_table = Table("idle with", "", "memory (PSS)", "of a core")
+    for count, each in parts.items():
+        for name, figures in each.items():
+            idle_table.add_row(count, name, f"{figures['pss_mb']:.1f} MB", f"{figures['cpu_percent']:.2f} %")
+        idle_table.add_row(count, "together", f"{totals[count]:.1f} MB", "", end_section=True)
     console = Console()
     console.print(table, idle_table)
 

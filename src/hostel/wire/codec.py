@@ -161,7 +161,7 @@ def _reader(hint: Any) -> _Read:
     if dataclasses.is_dataclass(kind):
         return functools.partial(_read_object, kind)  # type: ignore[arg-type]  # is_dataclass admits instances too
     if issubclass(kind, enum.Enum):
-        return functools.partial(_read_enum, kind)
+        return functools.partial(_read_enum, {member.value: member for member in kind})
     return _read_float if kind is float else functools.partial(_read_plain, kind)
 
 
@@ -195,12 +195,11 @@ def _read_mapping(read: _Read, value: object) -> dict[str, Any]:
     return items
 
 
-def _read_enum(kind: type[enum.Enum], value: object) -> enum.Enum:
+def _read_enum(members: Mapping[Any, enum.Enum], value: object) -> enum.Enum:
     try:
-        return kind(value)
-    except ValueError:
-        accepted = ", ".join(str(member.value) for member in kind)
-        raise _Misfit(f"expected one of {accepted}") from None
+        return members[value]
+    except (KeyError, TypeError):  # a list is no key
+        raise _Misfit(f"expected one of {', '.join(map(str, members))}") from None
 
 
 def _read_plain(kind: type[Any], value: object) -> Any:

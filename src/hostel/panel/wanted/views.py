@@ -52,7 +52,7 @@ def newer_than(known: Version) -> dict[str, Any]:
     epoch = version.epoch
     after = known.revision if known.epoch == epoch else -1
     users = User.objects.filter(revision__gt=after).select_related("api_token").order_by("revision")
-    newer = Website.objects.filter(revision__gt=after).select_related("owner").order_by("revision")
+    newer = Website.objects.filter(revision__gt=after).prefetch_related("owner").order_by("revision")
     websites = newer.with_domains().with_mappings().iterator(chunk_size=_ROWS_AT_ONCE)
     gone = Wanted(
         version=version,
