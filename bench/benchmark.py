@@ -12,9 +12,9 @@ RESULTS = Path(__file__).with_name("results")
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """An option that takes a number. With --quick it is `quick`, if that is given, whatever was asked for."""
+    """An option that takes a number, or a text. With --quick it is `quick`, if given, whatever was asked for."""
 
-    usual: float
+    usual: float | str
     quick: float | None = None
     help: str | None = None
 

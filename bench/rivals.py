@@ -119,42 +119,43 @@ def rivals(folder: Path, certificate: Path) -> Iterator[dict[str, dict[str, str]
 def _beside(running: ExitStack, folder: Path, name: str, application: str, certificate: Path) -> dict[str, str]:
     uvicorn = [folder / "venv/bin/uvicorn", "--app-dir", folder, "--no-access-log", application]
     port, socket = free_port(), folder / f"{name}.sock"
-    running.enter_context(_process([*uvicorn, "--port", str(port)]))
-    running.enter_context(_process([*uvicorn, "--uds", socket]))
+    running.enter_context(process([*uvicorn, "--port", str(port)]))
+    running.enter_context(process([*uvicorn, "--uds", socket]))
     urls = {"bare": f"http://127.0.0.1:{port}"}
     for rival, settings in (("expert", EXPERT), ("piku", PIKU)):
-        urls |= _nginx(running, folder / f"{name}-{rival}", rival, certificate=certificate, socket=socket, **settings)
+        urls |= nginx(running, folder / f"{name}-{rival}", rival, certificate=certificate, socket=socket, **settings)
     caddy = folder / f"{name}-caddy"
     caddy.mkdir()
     http = free_port()
     (caddy / "Caddyfile").write_text(CADDYFILE.format(http=http, socket=socket, folder=caddy))
     environment = {**os.environ, "HOME": str(caddy)}
     command = [folder / "venv/bin/caddy", "run", "--config", caddy / "Caddyfile"]
-    running.enter_context(_process(command, environment=environment))
+    running.enter_context(process(command, environment=environment))
     return {**urls, "caddy": f"http://127.0.0.1:{http}"}
 
 
-def _nginx(running: ExitStack, folder: Path, name: str, **settings: object) -> dict[str, str]:
+def nginx(running: ExitStack, folder: Path, name: str, **settings: object) -> dict[str, str]:
+    """Start it with what `NGINX` leaves open; its addresses. Makes `folder`, where `pid` is its master's."""
     folder.mkdir()
     http, https = free_port(), free_port()
     workers = len(os.sched_getaffinity(0))
     text = NGINX.format(folder=folder, workers=workers, http=http, https=https, **settings)
     (folder / "nginx.conf").write_text(text)
-    running.enter_context(_process(["/usr/sbin/nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log"]))
+    running.enter_context(process(["/usr/sbin/nginx", "-c", folder / "nginx.conf", "-e", folder / "error.log"]))
     https_url = f"https://127.0.0.1:{https}"
     return {name: f"http://127.0.0.1:{http}", f"{name}, HTTPS": https_url, f"{name}, HTTP/2": https_url}
 
 
 @contextmanager
-def _process(command: list[object], *, environment: dict[str, str] | None = None) -> Iterator[None]:
+def process(command: list[object], *, environment: dict[str, str] | None = None) -> Iterator[None]:
     argv = [str(word) for word in command]
     assert shutil.which(argv[0]), argv[0]
-    process = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    started = subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(0.5)
-        if process.poll() is not None:
+        if started.poll() is not None:
             raise SystemExit(f"ended at once: {' '.join(argv)}")
         yield
     finally:
-        process.terminate()
-        process.wait()
+        started.terminate()
+        started.wait()
