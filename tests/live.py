@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class User:
 class Platform:
     """One installation. `up` and `down` may be called again and again."""
 
-    def __init__(self, *, settings: str = "") -> None:
+    def __init__(self, *, settings: str = "", started_by: Sequence[str] = ()) -> None:
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
         self.root.chmod(0o711)  # nginx's workers must get through
         (self.root / OWNER).write_text(json.dumps(to_jsonable(ProcessIdentity.of(os.getpid()))))
@@ -53,6 +53,7 @@ class Platform:
         self.http_port, self.https_port = free_port(), free_port()
         self.domain = DOMAIN
         self._settings = settings
+        self._started_by = started_by  # a command that becomes `hostel up`
         self._process: subprocess.Popen[bytes] | None = None
 
     def add_settings(self, settings: str) -> None:
@@ -232,7 +233,7 @@ class Platform:
     def _up_command(self) -> list[str]:
         ports = ("--http-port", str(self.http_port), "--https-port", str(self.https_port))
         preset = [f"--sandbox-env={key}={value}" for key, value in pip_settings().items()]
-        return [str(HOSTEL), "up", "--domain", self.domain, *ports, *preset]
+        return [*self._started_by, str(HOSTEL), "up", "--domain", self.domain, *ports, *preset]
 
     def _write_settings(self) -> None:
         """With `settings`: `hostel up` would write the defaults; a test that wants others writes the file itself."""
@@ -249,9 +250,9 @@ class Platform:
 
 
 @contextlib.contextmanager
-def running(settings: str = "") -> Iterator[Platform]:
+def running(settings: str = "", *, started_by: Sequence[str] = ()) -> Iterator[Platform]:
     """A platform that is up, and of which nothing is left afterwards."""
-    platform = Platform(settings=settings)
+    platform = Platform(settings=settings, started_by=started_by)
     try:
         platform.up()
         yield platform

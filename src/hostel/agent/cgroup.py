@@ -143,7 +143,8 @@ def can_freeze() -> bool:
     """Whether the kernel has what `freeze` and `reclaim` need: version 2 since Linux 5.19, version 1 its freezer."""
     if is_unified():  # the root's own group has neither file
         return any((ROOT / name / "memory.reclaim").exists() for name in children(""))
-    return (ROOT / "freezer").is_dir() and (ROOT / "memory" / "memory.force_empty").exists()
+    # A directory of the controller's name may be there and nothing mounted on it.
+    return (ROOT / "freezer" / "cgroup.procs").exists() and (ROOT / "memory" / "memory.force_empty").exists()
 
 
 def freeze(path: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,22 +182,28 @@ def _sleep(node: "Node") -> AgentCheck:
     """Whether websites that shall hibernate can."""
     wanting = [site for _, site in sorted(node.websites.items()) if site.spec.sleep is Sleep.HIBERNATE]
     node.hibernation.look()
-    awake = [site.domain for site in wanting if site.report().sleep_failure is not None]
+    awake = {site.domain: failure for site in wanting if (failure := site.report().sleep_failure) is not None}
     frozen = sum(site.is_frozen for site in wanting)
     is_planned = node.config.limits.site_sleep is Sleep.HIBERNATE
     obstacle = node.hibernation.obstacle if wanting or is_planned else None
-    if obstacle is None and not awake:
+    why = obstacle or next(iter(awake.values()), None)
+    if why is None:
         told = f"{len(wanting)} websites may hibernate, {frozen} do" if wanting else "no website hibernates"
         return AgentCheck(name="sleep", ok=True, message=told)
-    named = f"; awake: {', '.join(awake[:_NAMED_MOST])}{' ...' if len(awake) > _NAMED_MOST else ''}" if awake else ""
-    why = obstacle.detail if obstacle else "some websites cannot be frozen, as their status says."
+    named = f"; awake: {_name_some(awake)}" if awake else ""
+    is_its_own = obstacle is None and why.reason is Reason.CANNOT_FREEZE
     return AgentCheck(
         name="sleep",
         ok=False,
         is_grave=False,
-        message=f"of {len(wanting)} websites that may hibernate {len(awake)} cannot: {_first_sentence(why)}{named}",
-        hint=_HOW_TO_SLEEP[obstacle.reason if obstacle else Reason.CANNOT_FREEZE],
+        message=f"of {len(wanting)} websites that may hibernate {len(awake)} cannot: "
+        f"{_first_sentence(why.detail)}{named}",
+        hint=_HOW_TO_FREEZE_ONE if is_its_own else _HOW_TO_SLEEP[why.reason],
     )
+
+
+def _name_some(domains: Collection[str]) -> str:
+    return ", ".join(list(domains)[:_NAMED_MOST]) + (" ..." if len(domains) > _NAMED_MOST else "")
 
 
 def _first_sentence(text: str) -> str:
@@ -212,6 +218,11 @@ _HOW_TO_SLEEP = {
     Reason.CANNOT_FREEZE: "hibernation needs cgroups of version 2 and Linux 5.19, or version 1 with the controllers "
     "freezer and memory; `sleep: stop` needs neither",
 }
+_HOW_TO_FREEZE_ONE = (
+    "`ps -eo pid,user,stat,wchan:20,args` shows which process is in state D and where it waits: for a file system that "
+    "does not answer, or a debugger. Each website is tried again; a reload starts it anew, and `sleep: stop` freezes "
+    "nothing"
+)
 
 
 def _records(node: "Node") -> Iterator[AgentCheck]:

@@ -606,8 +606,10 @@ class Website:
             return
         is_to_stop = self.spec.sleep is Sleep.STOP
         if not is_to_stop:
-            self._sleep_failure = self._parts.hibernation.find_obstacle(serving.cgroup)
-            if self._sleep_failure is not None:
+            obstacle = self._parts.hibernation.find_obstacle(serving.cgroup)
+            if obstacle is not None:
+                if obstacle is not self._parts.hibernation.obstacle:  # which is told for as long as it is there
+                    self._sleep_failure = obstacle
                 return
         self._is_drowsy = True
         try:
@@ -632,9 +634,10 @@ class Website:
         hibernation = self._parts.hibernation
         used = await hibernation.freeze(serving.cgroup, is_still_wanted=lambda: self._is_sleepy(serving))
         if used is None:
-            self._sleep_failure = cannot_freeze() if self._is_sleepy(serving) else None
+            if self._is_sleepy(serving):  # else it is not known: what was found the last time stands
+                self._sleep_failure = cannot_freeze()
             return False
-        self._frozen, self._used = serving.run, used
+        self._frozen, self._used, self._sleep_failure = serving.run, used, None
         failpoint.reach("website.sleep.frozen")
         hibernation.reclaim_soon(serving.cgroup)
         return True

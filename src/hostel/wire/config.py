@@ -143,7 +143,7 @@ def parse_limit(text: str) -> tuple[str, float | str | None]:
         value: int | float = kind(given)
     except ValueError:
         value = 0
-    if key == "site_sleep_after_s" and value > SLEEP_CEILING_S:
+    if key == "site_sleep_after_s" and not 0 < value <= SLEEP_CEILING_S:
         raise BadLimit(f"{name}: expected 1 to {SLEEP_CEILING_S} seconds, or the word `default`")
     if not 0 < value < LIMIT_CEILING:
         a_number = "a whole number" if kind is int else "a number"

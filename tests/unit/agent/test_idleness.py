@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hostel.agent import cgroup
 from hostel.agent.hibernation import find_obstacle, read_memory
 from hostel.agent.idleness import Rest, choose, follow, read_pressure
 from hostel.agent.swapped import find_present, find_ranges
@@ -96,6 +97,27 @@ def test_a_machine_where_nothing_can_hibernate_says_why(memory: dict, options: d
     assert obstacle.reason == reason
     assert words in obstacle.detail
     assert find_obstacle(SWAP, swappiness=60, can_freeze=True) is None
+
+
+@pytest.mark.parametrize(
+    ("files", "can_freeze"),
+    [
+        (["freezer/cgroup.procs", "memory/memory.force_empty"], True),
+        (["freezer/none", "memory/memory.force_empty"], False),  # a directory where nothing is mounted
+        (["memory/memory.force_empty"], False),
+        (["freezer/cgroup.procs", "memory/cgroup.procs"], False),
+        (["cgroup.controllers", "system.slice/memory.reclaim"], True),
+        (["cgroup.controllers", "system.slice/memory.max"], False),
+    ],
+)
+def test_freezing_needs_controllers_of_either_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str], can_freeze: bool
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path)
+    assert cgroup.can_freeze() is can_freeze
 
 
 def test_memory_is_read_in_bytes(tmp_path: Path) -> None:

@@ -174,6 +174,14 @@ def test_a_token_is_printed_alone_and_works_in_place_of_the_old_one(owner, agent
         (("user", "limits", "xanthippe", "memory_mb=1.5"), "memory_mb: expected a whole number above 0"),
         (("user", "limits", "xanthippe", "cpu=nan"), "cpu: expected a number above 0"),
         (("user", "limits", "xanthippe", "pids=-1"), "pids: expected a whole number above 0"),
+        (("user", "limits", "xanthippe", "site_sleep=deeply"), "site_sleep: expected one of off, hibernate, stop"),
+        (("user", "limits", "xanthippe", "site_sleep_after_s=0"), "site_sleep_after_s: expected 1 to 86400"),
+        (("user", "limits", "xanthippe", "site_sleep_after_s=-5"), "site_sleep_after_s: expected 1 to 86400"),
+        (
+            ("user", "limits", "xanthippe", "site_sleep_after_s=86401"),
+            "site_sleep_after_s: expected 1 to 86400 seconds",
+        ),
+        (("user", "limits", "xanthippe", "site_sleep_after_s=soon"), "site_sleep_after_s: expected 1 to 86400"),
         (("user", "add", "platon", "--password-stdin"), "The password on stdin is empty."),
     ],
 )

@@ -55,6 +55,7 @@ def test_every_key_is_in_the_first_file(tmp_path: Path) -> None:
             "site_sleep: expected one of off, hibernate, stop",
         ),
         ('[sites]\ndomain = "a.b"\n[limits]\nsite_sleep_after_s = 0', "site_sleep_after_s: expected more than 0"),
+        ('[sites]\ndomain = "a.b"\n[limits]\nsite_sleep_after_s = 0.5', "limits.site_sleep_after_s: expected int"),
         ('[sites]\ndomain = "a.b"\n[limits]\nsite_sleep_after_s = 86401', "site_sleep_after_s: expected 1 to 86400"),
         ('[sites]\ndomain = "a.b"\n[domains]\nresolvers = ["x:1"]', "'x' does not appear to be"),
         (
