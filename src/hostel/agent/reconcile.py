@@ -5,10 +5,6 @@ from enum import Enum, auto
 
 from hostel.wire.website import WebsiteSpec
 
-FIRST_RETRY_S = 0.2
-RETRY_LIMIT_S = 300.0
-PANEL_RETRY_LIMIT_S = 10.0  # everybody waits for it
-HEALTHY_AFTER_S = 60.0  # a run that lasted this long forgets the crashes before it
 ORPHAN_DRAIN_S = 30.0  # of a run whose website is deleted: its owner sets nothing any more
 
 
@@ -67,12 +63,6 @@ def _plan_start(now: Situation) -> Action:
     if now.is_enabled and not now.has_run and now.retry_in_s is not None:
         return Action.WAIT
     return Action.NOTHING
-
-
-def retry_delay_s(crashes: int, *, jitter: float, is_panel: bool = False) -> float:
-    """How long to wait before the next start after `crashes` in a row (1 or more). `jitter` is from 0 to 1."""
-    doubled: float = FIRST_RETRY_S * 2.0 ** min(crashes - 1, 16)
-    return min(PANEL_RETRY_LIMIT_S if is_panel else RETRY_LIMIT_S, doubled * (1 + jitter / 4))
 
 
 def drain_budgets_s(spec: WebsiteSpec, *, is_deleted: bool) -> tuple[float, float]:

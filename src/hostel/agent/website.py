@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import structlog
 
 from hostel.agent import cgroup, swapped
+from hostel.agent.backoff import BackOff
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit
 from hostel.agent.gates import Gates
@@ -27,7 +28,7 @@ from hostel.agent.notes import Interrupted, Notes
 from hostel.agent.oci import OOM_SCORE
 from hostel.agent.publication import Publication
 from hostel.agent.readiness import until_accepting
-from hostel.agent.reconcile import HEALTHY_AFTER_S, Action, Situation, drain_budgets_s, plan, retry_delay_s
+from hostel.agent.reconcile import Action, Situation, drain_budgets_s, plan
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
@@ -57,8 +58,6 @@ log = structlog.get_logger()
 
 # A start takes one of the machine's places for this long at most: what never listens must not keep others out.
 START_SLOT_S = 5.0
-# While a crashed website is down for longer than this, its visitors are told so instead of being held.
-HOLD_RETRY_S = 3.0
 _HOLD_FIRST_S = 10.0
 # How long a visitor is held before the start begins: while it waits for a place, or for another run to end.
 _QUEUE_S = 60.0
@@ -99,9 +98,8 @@ class Website:
         self._state = State.STARTING
         self._since = datetime.now(UTC)
         self._failure: Failure | None = None
-        self._crashes = 0
-        self._restarts = self._reloads = 0
-        self._retry_at: float | None = None  # monotonic
+        self._back_off = BackOff(is_panel=record.spec.tenant == SYSTEM_TENANT)
+        self._reloads = 0
         self._notes = Notes()
         self._frozen: RunId | None = None  # counts while it serves
         self._used: swapped.Used = {}  # what it used before it was frozen, by this agent
@@ -149,7 +147,7 @@ class Website:
         """How often since this agent began it was to be started again because it had ended or not come up, and how
         often a new run took the place of one that served.
         """
-        return self._restarts, self._reloads
+        return self._back_off.restarts, self._reloads
 
     @property
     def is_deleted(self) -> bool:
@@ -285,7 +283,7 @@ class Website:
             deploy=self.record.deploy,
             run=self._serving.run if self._serving else None,
             since=self._since.isoformat(),
-            restarts=self._crashes,
+            restarts=self._back_off.crashes,
             failure=self._failure,
             sleep_failure=self._why_awake(),
         )
@@ -344,7 +342,8 @@ class Website:
                 await self._do(deed, is_start=action is Action.DEPLOY)
             else:
                 await self._do(self._settle)
-                await self._notes.next_one(self._retry_in_s() if action is Action.WAIT else None)
+                retry_in_s = self._back_off.retry_in_s(time.monotonic())
+                await self._notes.next_one(retry_in_s if action is Action.WAIT else None)
         await self._settle()
 
     def _find_deed(self, action: Action) -> Callable[[], Awaitable[None]] | None:
@@ -395,7 +394,7 @@ class Website:
             is_sleep_due=self._is_sleep_asked,
             wants_run=self._notes.want_run,
             is_route_due=self._is_route_due,
-            retry_in_s=self._retry_in_s(),
+            retry_in_s=self._back_off.retry_in_s(time.monotonic()),
         )
 
     async def _do(self, deed: Callable[[], Awaitable[None]], *, is_start: bool = False) -> bool:
@@ -421,9 +420,8 @@ class Website:
         """
         spec = self.spec
         is_change, has_served = self._notes.take_run(), self._serving is not None
-        self._retry_at, self._is_stopped = None, False
-        if is_change:
-            self._crashes = 0
+        self._is_stopped = False
+        self._back_off.begin_try(is_change=is_change)
         try:
             if spec.reload_strategy is ReloadStrategy.REPLACE:
                 await self._end_all_runs()
@@ -544,8 +542,7 @@ class Website:
         stderr = await self._parts.sandboxes.tail(ended)
         failure = describe_exit(ended.exit.result(), self.spec.limits, stderr)
         self._note(self.record.with_failure(failure))
-        if time.monotonic() - self._serving_since > HEALTHY_AFTER_S:
-            self._crashes = 0
+        self._back_off.forget_if_healthy(time.monotonic() - self._serving_since)
         was_asleep, self._serving = self.is_frozen and not self.spec.always_on, None
         log.warning("website crashed", website=self.domain, run=ended.run, reason=failure.reason.value)
         if was_asleep:  # nobody misses it: the next visitor starts it
@@ -571,10 +568,8 @@ class Website:
         """Nothing serves. The panel is tried again in any case: nobody could mend it through the panel."""
         self._failure, self._is_route_due = failure, True
         if should_retry or self.spec.tenant == SYSTEM_TENANT:
-            self._crashes += 1
-            self._restarts += 1
             jitter = random.random()  # noqa: S311  # spreads restarts, hides nothing
-            self._retry_at = time.monotonic() + self._retry_delay_s(self._crashes, jitter=jitter)
+            self._back_off.plan_retry(now=time.monotonic(), jitter=jitter)
             self._enter(State.BACKING_OFF)
         else:
             self._enter(State.FAILED)
@@ -588,7 +583,8 @@ class Website:
             return
         self._drop_serving(should_forget=not is_suspended)
         failpoint.reach("website.stop.dropped")
-        self._is_stopped, self._crashes, self._failure, self._retry_at = True, 0, None, None
+        self._is_stopped, self._failure = True, None
+        self._back_off.forget()
         self._notes.drop_runs()
         self._enter(self._state_when_stopped())
         if not is_suspended:
@@ -672,7 +668,7 @@ class Website:
 
     async def _hold(self, hold_s: float) -> None:
         """Where nothing serves let visitors wait, each for `hold_s`; who comes to a crash loop is told so instead."""
-        if self._serving is None and self._retry_delay_s(self._crashes + 1) <= HOLD_RETRY_S:
+        if self._serving is None and not self._back_off.is_crash_loop:
             self._enter(State.STARTING)
             await self._publish(RouteState.HELD, hold_s=hold_s)
 
@@ -795,7 +791,7 @@ class Website:
             return RouteState.DISABLED
         if self._state is State.ASLEEP:
             return RouteState.ASLEEP
-        is_down_for_long = self._state is State.BACKING_OFF and self._retry_delay_s(self._crashes) > HOLD_RETRY_S
+        is_down_for_long = self._state is State.BACKING_OFF and self._back_off.is_long
         return RouteState.FAILED if self._state is State.FAILED or is_down_for_long else RouteState.HELD
 
     def _hold_s(self) -> float:
@@ -836,12 +832,6 @@ class Website:
         for name in names:
             await self._parts.keyring.drop(name)
             self._parts.names.pop(name, None)
-
-    def _retry_delay_s(self, crashes: int, *, jitter: float = 0.0) -> float:
-        return retry_delay_s(crashes, jitter=jitter, is_panel=self.spec.tenant == SYSTEM_TENANT)
-
-    def _retry_in_s(self) -> float | None:
-        return None if self._retry_at is None else max(0.0, self._retry_at - time.monotonic())
 
 
 _OF_A_RUN = ("command", "expose_token", "working_directory", "listens_on")

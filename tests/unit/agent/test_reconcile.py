@@ -6,15 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostel.agent.reconcile import (
-    PANEL_RETRY_LIMIT_S,
-    RETRY_LIMIT_S,
-    Action,
-    Situation,
-    drain_budgets_s,
-    plan,
-    retry_delay_s,
-)
+from hostel.agent.reconcile import Action, Situation, drain_budgets_s, plan
 from hostel.wire.website import Version, WebsiteSpec
 
 SERVING = Situation(
@@ -122,16 +114,6 @@ def test_a_visitor_of_a_frozen_run_is_never_left_waiting(situation: Situation) -
 def test_no_new_run_is_started_beside_a_frozen_one(situation: Situation) -> None:
     if situation.is_frozen and situation.has_run:
         assert plan(situation) not in (Action.DEPLOY, Action.SLEEP)
-
-
-def test_retries_begin_at_once_and_become_rare() -> None:
-    delays = [retry_delay_s(crashes, jitter=0) for crashes in range(1, 30)]
-    assert delays[:3] == [0.2, 0.4, 0.8]
-    assert delays == sorted(delays)
-    assert delays[-1] == RETRY_LIMIT_S
-    assert retry_delay_s(1, jitter=1) == 0.25
-    assert retry_delay_s(30, jitter=1) == RETRY_LIMIT_S
-    assert retry_delay_s(30, jitter=1, is_panel=True) == PANEL_RETRY_LIMIT_S
 
 
 def test_who_deletes_a_website_does_not_wait_for_what_its_owner_had_set() -> None:
