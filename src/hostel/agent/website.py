@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 
 import structlog
 
-from hostel.agent import cgroup, swapped
+from hostel.agent import cgroup
 from hostel.agent.backoff import BackOff
 from hostel.agent.errors import RunFailed, SandboxFault
 from hostel.agent.failure import describe_exit
 from hostel.agent.gates import Gates
-from hostel.agent.hibernation import Hibernation, cannot_freeze
+from hostel.agent.hibernation import Hibernation
 from hostel.agent.keyring import Keyring
 from hostel.agent.launch import Launcher
 from hostel.agent.notes import Interrupted, Notes
@@ -30,6 +30,7 @@ from hostel.agent.publication import Publication
 from hostel.agent.readiness import until_accepting
 from hostel.agent.reconcile import Action, Situation, drain_budgets_s, plan
 from hostel.agent.sandbox import Sandbox, Sandboxes
+from hostel.agent.sleep import Sleeper
 from hostel.agent.sockets import Found
 from hostel.agent.tenant import Tenant
 from hostel.agent.website_record import WebsiteRecord, write_website
@@ -101,10 +102,7 @@ class Website:
         self._back_off = BackOff(is_panel=record.spec.tenant == SYSTEM_TENANT)
         self._reloads = 0
         self._notes = Notes()
-        self._frozen: RunId | None = None  # counts while it serves
-        self._used: swapped.Used = {}  # what it used before it was frozen, by this agent
-        self._is_sleep_asked = self._is_awaited = self._is_drowsy = False
-        self._sleep_failure: Failure | None = None
+        self._sleeper = Sleeper(parts.hibernation)
         self._is_route_due = self._is_route_told = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
@@ -189,9 +187,9 @@ class Website:
 
     def wake(self) -> None:
         """A visitor waits: start the website if it is asleep, look at its run if that refused. Idempotent."""
-        if self.is_frozen or self._is_drowsy:
+        if self.is_frozen or self._sleeper.is_drowsy:
             failpoint.reach("website.wake.frozen")
-            self._is_awaited = True
+            self._sleeper.is_awaited = True
             self._notes.look_again()
         elif self._state is State.ASLEEP and not self._notes.want_run:
             failpoint.reach("website.wake")
@@ -206,11 +204,11 @@ class Website:
 
     @property
     def is_frozen(self) -> bool:
-        return self._serving is not None and self._serving.run == self._frozen
+        return self._serving is not None and self._sleeper.has_frozen(self._serving)
 
     def fall_asleep(self) -> None:
         """It was found idle. Nothing happens if a visitor is there by then."""
-        self._is_sleep_asked = True
+        self._sleeper.is_asked = True
         self._notes.look_again()
 
     def retry_refused(self) -> None:
@@ -276,6 +274,7 @@ class Website:
         return self.report()
 
     def report(self) -> WebsiteReport:
+        shall_hibernate = self.spec.sleep is Sleep.HIBERNATE and not self.is_frozen
         return WebsiteReport(
             domain_name=self.spec.domain_name,
             tenant=self.spec.tenant,
@@ -285,12 +284,8 @@ class Website:
             since=self._since.isoformat(),
             restarts=self._back_off.crashes,
             failure=self._failure,
-            sleep_failure=self._why_awake(),
+            sleep_failure=self._sleeper.why_awake if shall_hibernate else None,
         )
-
-    def _why_awake(self) -> Failure | None:
-        is_meant = self.spec.sleep is Sleep.HIBERNATE and not self.is_frozen
-        return (self._parts.hibernation.obstacle or self._sleep_failure) if is_meant else None
 
     # -- its life
 
@@ -304,7 +299,8 @@ class Website:
         phase = self.record.deploy.phase
         if sandbox is not None:
             self._take(sandbox)  # where the website is disabled it was being stopped, and the plan goes on with that
-            self._restore_sleep(sandbox)
+            if self._sleeper.adopt(sandbox):
+                self._enter(State.ASLEEP)
             if self.spec.enabled and phase is Phase.STARTING:
                 self._notes.leave_for_run(is_change=True)  # the change was under way when the agent died: once more
         elif not self._is_wanted:
@@ -320,15 +316,6 @@ class Website:
             if self.spec.always_on:
                 self._notes.leave_for_run(is_change=False)
         return self._notes.leave()
-
-    def _restore_sleep(self, sandbox: Sandbox) -> None:
-        """The agent may have died before, while or after it froze the run: what is frozen sleeps on."""
-        if cgroup.is_frozen(sandbox.cgroup):
-            self._frozen = sandbox.run
-            self._enter(State.ASLEEP)
-            self._parts.hibernation.reclaim_soon(sandbox.cgroup)
-        else:
-            cgroup.thaw(sandbox.cgroup)
 
     async def serve(self) -> None:
         """Plan and act until the website is deleted."""
@@ -389,9 +376,9 @@ class Website:
             has_run=self._serving is not None,
             run_has_ended=self._serving is not None and self._serving.exit.done(),
             is_frozen=self.is_frozen,
-            is_awaited=self._is_awaited,
+            is_awaited=self._sleeper.is_awaited,
             may_sleep=self.spec.sleep is not Sleep.OFF,
-            is_sleep_due=self._is_sleep_asked,
+            is_sleep_due=self._sleeper.is_asked,
             wants_run=self._notes.want_run,
             is_route_due=self._is_route_due,
             retry_in_s=self._back_off.retry_in_s(time.monotonic()),
@@ -522,7 +509,7 @@ class Website:
 
     def _take(self, sandbox: Sandbox) -> None:
         self._serving = sandbox
-        self._is_sleep_asked, self._sleep_failure = False, None
+        self._sleeper.begin_anew()
         self._limit_serving(self.spec.limits)  # they may have changed while it started
         if self.spec.tenant != SYSTEM_TENANT:
             cgroup.set_oom_score(sandbox.cgroup, OOM_SCORE)
@@ -597,18 +584,14 @@ class Website:
         2. If the edge has bound none before, nobody is at the run, and nobody comes. Else undo.
         3. Freeze or end it. Who has been held meanwhile is heard of now at the latest.
         """
-        serving, self._is_sleep_asked, self._is_awaited = self._serving, False, False
+        serving = self._serving
+        self._sleeper.heed()
         if serving is None or self.spec.sleep is Sleep.OFF:
             return
         is_to_stop = self.spec.sleep is Sleep.STOP
-        if not is_to_stop:
-            obstacle = self._parts.hibernation.find_obstacle(serving.cgroup)
-            if obstacle is not None:
-                if obstacle is not self._parts.hibernation.obstacle:  # which is told for as long as it is there
-                    self._sleep_failure = obstacle
-                return
-        self._is_drowsy = True
-        try:
+        if not is_to_stop and not self._sleeper.may_freeze(serving):
+            return
+        with self._sleeper.drowsing():
             await self._publish(RouteState.ASLEEP)
             self._is_route_due = True  # until it is known what comes of it
             failpoint.reach("website.sleep.published")
@@ -618,38 +601,22 @@ class Website:
             if is_to_stop:
                 self._drop_serving(should_forget=True)
                 failpoint.reach("website.sleep.dropped")
-            elif not await self._freeze(serving):
+            elif not await self._sleeper.freeze(serving, is_still_wanted=lambda: self._is_sleepy(serving)):
                 return
             self._is_route_due = False
             self._enter(State.ASLEEP)
-        finally:
-            self._is_drowsy = False
-
-    async def _freeze(self, serving: Sandbox) -> bool:
-        """False: it goes on as if nothing had happened."""
-        hibernation = self._parts.hibernation
-        used = await hibernation.freeze(serving.cgroup, is_still_wanted=lambda: self._is_sleepy(serving))
-        if used is None:
-            if self._is_sleepy(serving):  # else it is not known: what was found the last time stands
-                self._sleep_failure = cannot_freeze()
-            return False
-        self._frozen, self._used, self._sleep_failure = serving.run, used, None
-        failpoint.reach("website.sleep.frozen")
-        hibernation.reclaim_soon(serving.cgroup)
-        return True
 
     def _is_sleepy(self, serving: Sandbox) -> bool:
         """Whether, while it falls asleep, nobody has come and nothing else is wanted."""
         is_asked = self._notes.are_open or self._is_deleted or not self._is_wanted
-        return not (self._is_awaited or is_asked or serving.exit.done())
+        return not (self._sleeper.is_awaited or is_asked or serving.exit.done())
 
     async def _thaw(self) -> None:
         """Let the frozen run go on; then visitors are sent to it."""
         if self._serving is None:
             return
-        self._is_route_due, self._is_awaited = True, False
-        self._parts.hibernation.thaw(self._serving.cgroup, used=self._used)
-        self._frozen, self._used = None, {}
+        self._is_route_due = True
+        self._sleeper.thaw(self._serving)
         failpoint.reach("website.thawed")
         self._enter(State.RUNNING)
         await self._publish_current()
