@@ -5,6 +5,7 @@ contents lies at a path of the kernel's, or something is not mounted; nobody els
 """
 
 import contextlib
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ def memory(platform: Platform, **kilobytes: int) -> Iterator[None]:
     """The machine's own memory, but with these figures: MemAvailable=1024."""
     own = [line.split() for line in MEMINFO.read_text().splitlines()]
     lines = [" ".join([name, str(kilobytes.get(name.rstrip(":"), size)), *unit]) for name, size, *unit in own]
-    file = platform.root / "meminfo"
+    file = platform.root / f"meminfo-{secrets.token_hex(4)}"
     file.write_text("\n".join(lines) + "\n")
     _inside(platform, "mount", "--bind", str(file), str(MEMINFO))
     try:

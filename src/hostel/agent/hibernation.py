@@ -46,7 +46,8 @@ class Hibernation:
         """Why the run with this cgroup should not be frozen now."""
         self.look()
         if self.obstacle is None and cgroup.read_counters(path).memory_bytes > self._swap_free_bytes:
-            return Failure(reason=Reason.NO_SWAP, detail=f"This machine's swap is full. {_STAYS_AWAKE}")
+            why = "This machine's swap has less room left than the website's memory needs."
+            return Failure(reason=Reason.NO_SWAP, detail=f"{why} {_STAYS_AWAKE}")
         return self.obstacle
 
     async def freeze(self, path: str, *, is_still_wanted: Callable[[], bool]) -> swapped.Used | None:
