@@ -27,7 +27,8 @@ from edge_fixtures import (
     say_length,
 )
 
-from hostel.wire.route import RouteState
+from hostel.wire.codec import parse
+from hostel.wire.route import RouteRecord, RouteState
 from http2_frames import (
     DATA,
     END_HEADERS,
@@ -496,8 +497,8 @@ def test_b15_the_plan_and_a_user_s_own_limits_reach_the_edge(platform: Platform,
     file = platform.paths.routes / f"bob.{platform.domain}.json"
 
     def limits() -> tuple[int, int, int]:
-        record = json.loads(file.read_text())
-        return record["max_requests"], record["max_held"], record["max_websockets"]
+        record = parse(RouteRecord, json.loads(file.read_text()))
+        return record.max_requests, record.max_held, record.max_websockets
 
     assert limits() == (256, 100, 2048)
     run = platform.get("bob").json()["run"]
