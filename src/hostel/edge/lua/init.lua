@@ -40,9 +40,7 @@ end
 
 return function(options)
     settings.routes = options.routes
-    for key, value in pairs(assert(cjson.decode(assert(read_file(options.route_defaults))))) do
-        settings.route_defaults[key] = value
-    end
+    settings.route_defaults = assert(cjson.decode(assert(read_file(options.route_defaults))))
     settings.pages = options.pages
     settings.homes = options.homes
     settings.panel_host = options.panel_host

@@ -45,10 +45,8 @@ local SWITCHES = {
     "is_redirect", "force_https", "buffer_requests", "buffer_responses", "ignores_monitors",
 }
 
--- What a record does not say: as wire/route.py has it, and what the entries of most have in common.
-local DEFAULTS = { __index = settings.route_defaults }
+local DEFAULTS = { __index = settings.route_defaults } -- what a record does not say, as wire/route.py has it
 local NO_MAPPINGS = {}
-settings.route_defaults.log_variable = "site_log"
 
 -- Stands for a record that exists and cannot be read. Never cached.
 local BROKEN = { is_broken = true, state = "failed", serial = -1, access_log = "", log_variable = "site_log" }
@@ -159,9 +157,7 @@ function _M.decode(raw)
         return nil, "bad value of http_users"
     end
     record.location = find_location(record)
-    if record.domain == settings.panel_host then
-        record.log_variable = "panel_log"
-    end
+    record.log_variable = record.domain == settings.panel_host and "panel_log" or "site_log"
     record.files_key = counts.key(record.website, counts.FILES)
     record.requests_key = counts.key(record.website, counts.REQUESTS)
     record.websockets_key = counts.key(record.website, counts.WEBSOCKETS)
