@@ -36,13 +36,9 @@ class Signal:
         self._is_set = False
 
     async def wait(self) -> None:
-        if self._is_set:
-            return
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
+        if not self._is_set:
+            self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
-        finally:
-            self._waiter = None
 
 
 class Notes:

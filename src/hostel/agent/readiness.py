@@ -32,11 +32,11 @@ async def until_accepting(sandbox: Sandbox, spec: WebsiteSpec, *, sandboxes: San
             raise RunFailed(describe_exit(sandbox.exit.result(), spec.limits, stderr))
         now = time.monotonic()
         pause_s = min(max(_PROBE_FIRST_S, _PROBE_SHARE * (now - began)), _PROBE_LIMIT_S)
-        if pause_s == _PROBE_LIMIT_S:
+        is_overdue = now - began > spec.start_deadline_s
+        if is_overdue or pause_s == _PROBE_LIMIT_S:
             listeners = await asyncio.to_thread(find_listeners, sandbox.processes())
             is_astray = found is Found.UNUSABLE or (found is Found.NOTHING and listeners)
             astray_since = (astray_since or now) if is_astray else None
-            is_overdue = now - began > spec.start_deadline_s
             if is_overdue or (astray_since and now - astray_since > astray_s):
                 stderr = await sandboxes.tail(sandbox)
                 raise RunFailed(describe_silence(found, listeners, spec, stderr))

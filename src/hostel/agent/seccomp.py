@@ -9,7 +9,7 @@ import platform
 from typing import Any
 
 # Of a machine, its own and the 32-bit one that its kernel runs too. libseccomp compiles a filter for each at each start
-# of a run, which takes milliseconds.
+# of a run, which takes milliseconds. On any other machine it is for that one's own alone.
 _ARCHITECTURES = {
     "x86_64": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
     "aarch64": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
@@ -73,7 +73,7 @@ def render_profile() -> dict[str, Any]:
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
-        "architectures": _ARCHITECTURES[platform.machine()],
+        "architectures": _ARCHITECTURES.get(platform.machine(), []),
         "syscalls": [
             {"names": sorted(set(allowed)), "action": "SCMP_ACT_ALLOW"},
             {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [no_namespaces]},
