@@ -5,7 +5,6 @@ more through the platform's own doors; what serves visitors goes on.
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -123,16 +122,3 @@ class Disk:
             self._known.pop(name, None)
         else:
             raise ValueError(f"the measuring child said {answer!r} of {name}")
-
-
-def find_mount(place: Path) -> tuple[str, frozenset[str]]:
-    """Type and options of the file system that holds `place`, after /proc/self/mountinfo."""
-    device = os.stat(place).st_dev
-    found: tuple[str, frozenset[str]] = ("unknown", frozenset())
-    with open("/proc/self/mountinfo") as lines:
-        for line in lines:
-            before, _, after = line.partition(" - ")
-            if before.split()[2] == f"{os.major(device)}:{os.minor(device)}":
-                kind, _, options = after.split(maxsplit=2)
-                found = (kind, frozenset(options.strip().split(",")))
-    return found

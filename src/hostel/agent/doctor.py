@@ -11,7 +11,8 @@ from cryptography import x509
 
 from hostel.agent import network
 from hostel.agent.certificates import SITES
-from hostel.agent.disk import QUOTA_OPTIONS, find_mount
+from hostel.agent.disk import QUOTA_OPTIONS
+from hostel.agent.mounts import find_mount
 from hostel.agent.records import find_unreadable
 from hostel.wire.config import read_config
 from hostel.wire.errors import ConfigError, Reason

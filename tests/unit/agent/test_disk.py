@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hostel.agent.disk import Disk, find_mount
+from hostel.agent.disk import Disk
 from hostel.agent.disk_walk import Pace, measure
+from hostel.agent.mounts import find_mount
 from hostel.agent.tenant import set_aside
 from hostel.wire.errors import DiskLimitReached
 from hostel.wire.website import MIB
