@@ -55,8 +55,7 @@ def by_hand(folder: Path, application: str) -> float:
 def through_hostel(platform: Platform, user: User, number: int, application: str) -> float:
     """Each time a website of a new name, as a first deploy is; then it is deleted."""
     label = f"deploy{number}-bench"
-    command = f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}"
-    wanted = {"domain_name": f"{label}.{platform.domain}", "enabled": True, "webapp": {"command": command}}
+    wanted = platform.wanted(label, f"venv/bin/uvicorn --uds $DOMAIN_SOCKET --no-access-log {application}")
     with platform.visitor() as client, platform.api(user) as api:  # to make one takes 20 ms
         began = time.perf_counter()
         created = api.post("websites/", json=wanted)

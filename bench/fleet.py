@@ -40,6 +40,7 @@ sed -i "s/^ALLOWED_HOSTS = .*/ALLOWED_HOSTS = ['*']/" template/site0/settings.py
 venv/bin/python template/manage.py migrate --verbosity 0 || exit
 venv/bin/python -m compileall -q template venv
 """
+NO_POOL = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 STARTED = '"event": "sandbox ready"'
 
 
@@ -127,8 +128,7 @@ class Fleet:
     @functools.cached_property
     def _client(self) -> httpx.Client:
         """One for all: to make one takes longer than many an answer."""
-        alone = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        return httpx.Client(limits=alone, timeout=90, trust_env=False, verify=False)
+        return httpx.Client(limits=NO_POOL, timeout=90, trust_env=False, verify=False)
 
     @functools.cached_property
     def cgroup(self) -> str:

@@ -17,11 +17,10 @@ from rich.table import Table
 from benchmark import Amount, Benchmark
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from fleet import PAGE, SWAP_OF_ONE_MB, Fleet, made, percentile
+from fleet import NO_POOL, PAGE, SWAP_OF_ONE_MB, Fleet, made, percentile
 from swap import enough_swap
 
 AWAKE_S = 3600
-NO_POOL = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
 
 async def visit_all(fleet: Fleet) -> list[tuple[str, float]]:

@@ -204,13 +204,16 @@ class Platform:
         return self.visitor(base_url=base, headers={"Authorization": f"Token {user.token}"})
 
     def create(self, user: User, label: str, command: str, **webapp: object) -> httpx.Response:
-        body = {
+        with self.api(user) as api:
+            return api.post("websites/", json=self.wanted(label, command, **webapp))
+
+    def wanted(self, label: str, command: str, **webapp: object) -> dict[str, object]:
+        """What the API is sent for a new website."""
+        return {
             "domain_name": f"{label}.{self.domain}",
             "enabled": True,
             "webapp": {"command": command, **webapp},
         }
-        with self.api(user) as api:
-            return api.post("websites/", json=body)
 
     def delete(self, user: User, label: str) -> None:
         with self.api(user) as api:

@@ -78,3 +78,9 @@ def open_websocket(platform: Platform, label: str) -> socket.socket:
         head += connection.recv(1)
     assert head.startswith(b"HTTP/1.1 101"), head
     return connection
+
+
+def told(platform: Platform, event: str) -> list[dict[str, Any]]:
+    """What the agent's log says of it."""
+    lines = (platform.paths.log / "agent.log").read_text().splitlines()
+    return [json.loads(line) for line in lines if f'"event": "{event}"' in line]

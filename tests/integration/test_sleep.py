@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from live import Platform, User, answering
-from sleepers import TALKING, Site, open_websocket
+from sleepers import TALKING, Site, open_websocket, told
 from swap import enough_swap
 from waiting import until
 
@@ -135,9 +135,8 @@ def test_those_that_wait_for_their_start_are_not_started_twice(platform: Platfor
             assert each.get()
         for each in sites:
             each.until_asleep()  # which none is while anything of it is to be done
-        log = (platform.paths.log / "agent.log").read_text().splitlines()
-        ready = [line for line in log if '"event": "sandbox ready"' in line]
-        assert [sum(f'"{each.label}.' in line for line in ready) for each in sites] == [2, 2, 2, 2]
+        ready = [line["website"].partition(".")[0] for line in told(platform, "sandbox ready")]
+        assert [ready.count(each.label) for each in sites] == [2, 2, 2, 2]
     finally:
         for each in sites:
             assert each.call("DELETE").status_code == 204

@@ -17,7 +17,7 @@ from hostel.agent import cgroup
 from hostel.agent.idleness import PRESSED_PERCENT, read_pressure
 from live import Platform, User, running
 from other_machine import APART, memory, without_controller
-from sleepers import TALKING, Site, open_websocket
+from sleepers import TALKING, Site, open_websocket, told
 from swap import enough_swap
 from waiting import until
 
@@ -115,12 +115,6 @@ def resting(little: Platform, greta: User, quiet: Site) -> tuple[Site, Site]:
 def check_of_sleep(platform: Platform) -> dict[str, Any]:
     checks = json.loads(platform.hostel("doctor", "--json", check=False).stdout)
     return dict(next(check for check in checks if check["name"] == "sleep"))
-
-
-def told(platform: Platform, event: str) -> list[dict[str, Any]]:
-    """What the agent's log says of it."""
-    lines = (platform.paths.log / "agent.log").read_text().splitlines()
-    return [json.loads(line) for line in lines if f'"event": "{event}"' in line]
 
 
 def until_awake_because(site: Site, reason: str, words: str) -> None:

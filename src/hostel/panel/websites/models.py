@@ -72,8 +72,8 @@ class WebsiteQuerySet(models.QuerySet["Website"]):
         except InvalidName:
             return None
 
-    # Read at once for all, and as lists, which cost a tenth of the query sets that Django would make for each website.
-    # To be looked at only: what changes later is not in them.
+    # Read at once for all, and as lists: Django would make a query set for each website. To be looked at only: what
+    # changes later is not in them.
 
     def with_domains(self) -> "WebsiteQuerySet":
         return self.prefetch_related(models.Prefetch("domains", to_attr=_DOMAINS_READ))
