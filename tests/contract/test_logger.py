@@ -357,10 +357,28 @@ def test_a_removed_run_is_forgotten_with_and_without_a_close(lab: Lab, is_closed
     assert lab.log("cat.example.com.error.log").read_bytes() == b"last words\n"
 
 
+def test_a_log_file_is_held_as_long_as_a_run_writes_to_it(lab: Lab):
+    _, old = lab.make_run("r1", "cat.example.com")
+    _, new = lab.make_run("r2", "cat.example.com")
+    lab.start()
+    os.write(old, b"old\n")
+    assert lab.ask(LoggerVerb.CLOSE, "r1") == LoggerAnswer()
+    assert held(lab, ".error.log") == 1
+    os.write(new, b"new\n")
+    assert lab.ask(LoggerVerb.CLOSE, "r2") == LoggerAnswer()
+    assert held(lab, ".error.log") == 0
+    assert lab.log("cat.example.com.error.log").read_bytes() == b"old\nnew\n"
+
+
 def held_fifos(lab: Lab) -> int:
+    return held(lab, "/streams/")
+
+
+def held(lab: Lab, part: str) -> int:
+    """How many open files of the logger have `part` in their path."""
     assert lab.process is not None
     descriptors = Path(f"/proc/{lab.process.pid}/fd").iterdir()
-    return sum("/streams/" in os.path.realpath(descriptor) for descriptor in descriptors)
+    return sum(part in os.path.realpath(descriptor) for descriptor in descriptors)
 
 
 def test_idle_it_uses_no_cpu(lab: Lab):

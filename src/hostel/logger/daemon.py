@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +57,7 @@ class Logger:
         self._runs: dict[RunId, tuple[Stream, Stream]] = {}  # stdout, stderr
         self._files: dict[Path, LogFile] = {}
         self._allowances: dict[Path, Allowance] = {}  # by website: its log's path without `.error.log`
+        self._uses: Counter[Path] = Counter()  # how many streams share one of these
         self._dropping: set[Stream] = set()
         self._compressor = Compressor()
         self._selector = selectors.DefaultSelector()
@@ -202,7 +204,7 @@ class Logger:
         try:
             stderr = self._open_stream(directory / "stderr", streams.stderr, keeps_tail=True)
         except BaseException:
-            stdout.close(time.monotonic())
+            self._close_stream(stdout)
             raise
         failpoint.reach("logger.open")
         self._runs[run] = (stdout, stderr)
@@ -214,9 +216,13 @@ class Logger:
         if not path.is_absolute() or "\0" in target:
             raise MalformedMessage(f"{fifo.name}: expected an absolute path")
         limit_bytes = self._options.retention.limit_bytes
-        file = self._files.setdefault(path, LogFile(path, limit_bytes=limit_bytes, rotate=self._rotate))
-        allowance = self._allowances.setdefault(_website_of(path), Allowance(self._options.rate))
-        return Stream(fifo, file, allowance, keeps_tail=keeps_tail)
+        website = _website_of(path)
+        file = self._files.get(path) or LogFile(path, limit_bytes=limit_bytes, rotate=self._rotate)
+        allowance = self._allowances.get(website) or Allowance(self._options.rate)
+        stream = Stream(fifo, file, allowance, keeps_tail=keeps_tail)
+        self._files[path], self._allowances[website] = file, allowance
+        self._uses.update((path, website))
+        return stream
 
     def _close(self, run: RunId) -> None:
         """Closing a run that is not open is done already; but one that has not been opened yet may hold lines."""
@@ -228,15 +234,18 @@ class Logger:
             stream.pump(now)
             failpoint.reach("logger.close")
             self._readable.unregister(stream)
-            stream.close(now)
-        self._forget_unused_files()
+            self._close_stream(stream)
 
-    def _forget_unused_files(self) -> None:
-        used = {stream.file.path for pair in self._runs.values() for stream in pair}
-        for path in self._files.keys() - used:
+    def _close_stream(self, stream: Stream) -> None:
+        """With its file, and what its website may log, unless another stream has them too."""
+        stream.close(time.monotonic())
+        path, website = stream.file.path, _website_of(stream.file.path)
+        self._uses.subtract((path, website))
+        if not self._uses[path]:
             self._files.pop(path).close()
-        for website in self._allowances.keys() - {_website_of(path) for path in used}:
-            del self._allowances[website]
+            del self._uses[path]
+        if not self._uses[website]:
+            del self._allowances[website], self._uses[website]
 
     def _tail(self, run: RunId) -> tuple[str, ...]:
         if run not in self._runs:
