@@ -515,9 +515,7 @@ class Arena:
     def _remove_all_but(self, serving: set[str]) -> None:
         paths = self.platform.paths
         for tenant in self._tenant_cgroups():
-            for run in cgroup.children(tenant):
-                if run not in serving:
-                    cgroup.kill_tree(f"{tenant}/{run}")
+            cgroup.kill_trees(f"{tenant}/{run}" for run in cgroup.children(tenant) if run not in serving)
         for directory in (paths.runs, paths.streams, paths.run / "runc", *paths.sockets.iterdir()):
             for name in _names(directory) - serving:
                 shutil.rmtree(directory / name, ignore_errors=True)

@@ -94,7 +94,7 @@ def _limit(path: str, limits: Limits) -> None:
         directory = _directory("", path)
         _write(directory / "memory.max", limits.memory_bytes)
         _write(directory / "pids.max", limits.pids)
-        _write(directory / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
+        _write_if_other(directory / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
         return
     _limit_memory_v1(_directory("memory", path), limits.memory_bytes)
     _write(_directory("pids", path) / "pids.max", limits.pids)
@@ -111,13 +111,16 @@ def _limit_memory_v1(directory: Path, limit_bytes: int) -> None:
 
 def _limit_cpu_v1(path: str, quota_us: int) -> None:
     """No cgroup may have more than the one above it: those below that had more get as much."""
-    _write(_directory("cpu", path) / "cpu.cfs_period_us", CPU_PERIOD_US)
+    directory = _directory("cpu", path)
+    _write_if_other(directory / "cpu.cfs_period_us", CPU_PERIOD_US)
+    if _number(directory / "cpu.cfs_quota_us") == quota_us:
+        return
     for name in children(path):
-        below = _directory("cpu", path) / name / "cpu.cfs_quota_us"
+        below = directory / name / "cpu.cfs_quota_us"
         with contextlib.suppress(FileNotFoundError):
             if int(below.read_text()) > quota_us:
                 _write(below, quota_us)
-    _write(_directory("cpu", path) / "cpu.cfs_quota_us", quota_us)
+    _write(directory / "cpu.cfs_quota_us", quota_us)
 
 
 def processes(path: str) -> list[int]:
@@ -208,26 +211,30 @@ def terminate(paths: Iterable[str], *, grace_s: float) -> None:
     while remaining and time.monotonic() < end:
         remaining = [path for path in remaining if processes(path)]
         time.sleep(0.02)
-    for path in remaining:
-        kill_tree(path)
+    kill_trees(remaining)
 
 
-def kill_tree(path: str, *, deadline_s: float = 5.0) -> None:
-    """KILL everything in and below `path` and remove the cgroups, for what an earlier agent left behind.
+def kill_trees(paths: Iterable[str], *, deadline_s: float = 5.0) -> None:
+    """KILL everything in and below `paths` and remove the cgroups, for what an earlier agent left behind.
 
     Repeats until empty: a fork bomb makes new processes between reading and killing. Gives up silently at the
-    deadline (a process in uninterruptible sleep); the next start tries again.
+    deadline (a process in uninterruptible sleep); the next start tries again. No path waits for another one's end:
+    there may be thousands.
     """
-    end = time.monotonic() + deadline_s
-    while time.monotonic() < end:
-        below = children(path)
-        for child in [*(f"{path}/{name}" for name in below), path]:
-            signal_all(child, signal.SIGKILL)
-        for child in below:
-            remove(f"{path}/{child}")
-        if remove(path):
-            return
+    remaining, end = list(paths), time.monotonic() + deadline_s
+    while remaining and time.monotonic() < end:
+        remaining = [path for path in remaining if not _kill_tree(path)]
         time.sleep(0.01)
+
+
+def _kill_tree(path: str) -> bool:
+    """Once. Returns whether nothing is left."""
+    below = children(path)
+    for child in [*(f"{path}/{name}" for name in below), path]:
+        signal_all(child, signal.SIGKILL)
+    for child in below:
+        remove(f"{path}/{child}")
+    return remove(path)
 
 
 def children(path: str) -> list[str]:
@@ -346,6 +353,12 @@ def _directory(controller: str, path: str) -> Path:
 
 def _write(file: Path, value: int | str) -> None:
     file.write_text(str(value))
+
+
+def _write_if_other(file: Path, value: int | str) -> None:
+    """For limits of the processor: a write has the kernel look at every cgroup of the machine (__cfs_schedulable)."""
+    if file.read_text().strip() != str(value):
+        _write(file, value)
 
 
 def _write_where_known(file: Path, value: int | str) -> None:

@@ -23,11 +23,8 @@ async def end_everything(paths: Paths, installation: Installation) -> None:
     tenants = [installation.cgroup_of(number) for number in numbers]
     runs = [f"{tenant}/{run}" for tenant in tenants for run in cgroup.children(tenant)]
     await asyncio.to_thread(cgroup.terminate, runs, grace_s=STOP_GRACE_S)
-    sandboxes = Sandboxes(paths, Logger(paths.logger_socket))
-    for run in sandboxes.unknown(set()):
-        await sandboxes.remove_leftover(run)
+    await asyncio.to_thread(Sandboxes(paths, Logger(paths.logger_socket)).forget_all)
     for number in numbers:
         await asyncio.to_thread(release, paths, installation, number)
-    for tree in installation.cgroups:
-        await asyncio.to_thread(cgroup.kill_tree, tree)
+    await asyncio.to_thread(cgroup.kill_trees, installation.cgroups)
     await asyncio.to_thread(network.remove_rules, installation)

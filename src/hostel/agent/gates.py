@@ -221,12 +221,12 @@ class Gates:
         path = self._installation.cgroup_of(PROBE_NUMBERS[0])
         place = self._paths.run / "gate"
         shutil.rmtree(place, ignore_errors=True)  # of an agent that was killed
-        cgroup.kill_tree(path)
+        cgroup.kill_trees([path])
         (place / "bundle").mkdir(mode=0o700, parents=True)
         try:
             return self._run_probe(place, path, namespace)
         finally:
-            cgroup.kill_tree(path)
+            cgroup.kill_trees([path])
             shutil.rmtree(place, ignore_errors=True)
 
     def _run_probe(self, place: Path, path: str, namespace: Namespace) -> str:

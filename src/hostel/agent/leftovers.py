@@ -21,9 +21,8 @@ def remove_leftovers(installation: Installation) -> None:
     """
     log.warning("removed what was left of an installation whose root is gone", installation=installation.id)
     for above in installation.cgroups:
-        for name in cgroup.children(above):
-            cgroup.kill_tree(f"{above}/{name}")
-        cgroup.kill_tree(above)
+        cgroup.kill_trees(f"{above}/{name}" for name in cgroup.children(above))
+    cgroup.kill_trees(installation.cgroups)
     try:
         with IPRoute() as ip:
             for link in ip.get_links():

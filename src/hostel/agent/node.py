@@ -149,7 +149,7 @@ class Node:
             names={},
             hibernation=Hibernation(),
             start_slots=asyncio.Semaphore(_SIMULTANEOUS_STARTS),
-            complete=lambda spec: complete(spec, newest=node.newest_version()),
+            complete=lambda spec: complete(spec, newest=node.newest_version),
         )
         node = cls(paths, config, installation, parts)
         await node._restoration.run()

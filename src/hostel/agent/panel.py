@@ -6,6 +6,7 @@ that its database was restored.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,12 @@ def panel_spec(config: Config) -> WebsiteSpec:
     )
 
 
-def complete(spec: WebsiteSpec, *, newest: Version) -> WebsiteSpec:
-    """`spec` as its next run is started. The panel's is told `newest`, the newest version that this agent has seen."""
+def complete(spec: WebsiteSpec, *, newest: Callable[[], Version]) -> WebsiteSpec:
+    """`spec` as its next run is started. The panel's is told the newest version that this agent has seen."""
     if spec.tenant != SYSTEM_TENANT:
         return spec
-    return replace(spec, command=f"{spec.command} --newest {newest.epoch}.{newest.revision}")
+    seen = newest()
+    return replace(spec, command=f"{spec.command} --newest {seen.epoch}.{seen.revision}")
 
 
 async def pull_wanted(socket_directory: Path, *, host: str, secret: str, since: Version, newest: Version) -> Wanted:

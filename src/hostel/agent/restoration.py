@@ -218,10 +218,11 @@ class Restoration:
         tenants = self._node.tenants
         for tenant in [tenant for tenant in tenants.values() if tenant.is_suspended]:
             await self._node.heed_suspension(tenant)
-        await asyncio.gather(*(asyncio.to_thread(cgroup.kill_tree, path) for path in cgroups))
+        await asyncio.to_thread(cgroup.kill_trees, cgroups)
+        places = {place.name: place for place in self._node.paths.sockets.glob("*/*")}
         for run in runs:
-            for tenant in tenants.values():
-                sockets.remove_run_directory(tenant.socket_directory / run)
+            if run in places:
+                sockets.remove_run_directory(places[run])
             await self._parts.sandboxes.remove_leftover(run)  # last: by its bundle the next agent finds what is left
 
     def _begin(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:

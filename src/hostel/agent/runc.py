@@ -20,7 +20,7 @@ class Runc:
     """runc with its state below `root`, so that installations do not see each other's containers."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def foreground(self, run: RunId, bundle: Path, *, terminal: bool) -> tuple[str, ...]:
         """The command that runs the bundle and lasts as long as it; with a terminal, descriptor 3 is handed in."""
@@ -60,12 +60,12 @@ class Runc:
     def known(self) -> list[RunId]:
         """The runs runc has state of, also broken state that `runc list` would not show."""
         with contextlib.suppress(FileNotFoundError):
-            return [RunId(entry.name) for entry in self._root.iterdir() if entry.is_dir()]
+            return [RunId(entry.name) for entry in self.root.iterdir() if entry.is_dir()]
         return []
 
     def _base(self, log: Path | None) -> tuple[str, ...]:
         logging = ("--log", str(log), "--log-format", "json") if log else ()
-        return ("runc", "--root", str(self._root), *logging)
+        return ("runc", "--root", str(self.root), *logging)
 
 
 async def _wait(process: asyncio.subprocess.Process, deadline_s: float) -> int:

@@ -234,7 +234,7 @@ def release(paths: Paths, installation: Installation, number: int) -> None:
     failpoint.reach("tenant.release.network")
     sockets.remove_tenant_directory(paths.sockets / str(number))
     failpoint.reach("tenant.release.sockets")
-    cgroup.kill_tree(installation.cgroup_of(number))
+    cgroup.kill_trees([installation.cgroup_of(number)])
     shutil.rmtree(account_directory(paths, number), ignore_errors=True)
 
 
