@@ -193,11 +193,12 @@ def _sleep(node: "Node") -> AgentCheck:
         return AgentCheck(name="sleep", ok=True, message=told)
     named = f"; awake: {_name_some(awake)}" if awake else ""
     is_its_own = obstacle is None and why.reason is Reason.CANNOT_FREEZE
+    cannot = len(wanting if obstacle else awake)
     return AgentCheck(
         name="sleep",
         ok=False,
         is_grave=False,
-        message=f"of {len(wanting)} websites that may hibernate {len(awake)} cannot: "
+        message=f"of {len(wanting)} websites that may hibernate {cannot} cannot: "
         f"{_first_sentence(why.detail)}{named}",
         hint=_HOW_TO_FREEZE_ONE if is_its_own else _HOW_TO_SLEEP[why.reason],
     )

@@ -83,8 +83,14 @@ class Sleeper:
         self._hibernation.reclaim_soon(sandbox.cgroup)
         return True
 
-    def thaw(self, sandbox: Sandbox) -> None:
-        """Let the frozen run go on."""
+    def thaw(self, sandbox: Sandbox) -> bool:
+        """Let the frozen run go on. False: it was killed in its sleep, and all that it still does is to end."""
         self.is_awaited = False
-        self._hibernation.thaw(sandbox.cgroup, used=self._used)
+        process = sandbox.record.process
+        is_killed = process is not None and process.is_killed()
+        if is_killed:
+            cgroup.thaw(sandbox.cgroup)
+        else:
+            self._hibernation.thaw(sandbox.cgroup, used=self._used)
         self._frozen, self._used = None, {}
+        return not is_killed

@@ -66,6 +66,7 @@ _STARTS_KEPT = 5
 _LOOK_AGAIN_S = 0.5
 RENEW_AFTER_S = 5.0  # no run is replaced sooner for its unreaped processes
 _UNSAID_MOST = 20
+_END_DEADLINE_S = 5.0  # of a process that was killed: longer only if it waits for what cannot be interrupted
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
 _TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
@@ -274,7 +275,7 @@ class Website:
         return self.report()
 
     def report(self) -> WebsiteReport:
-        shall_hibernate = self.spec.sleep is Sleep.HIBERNATE and not self.is_frozen
+        is_awake = self._serving is not None and not self.is_frozen
         return WebsiteReport(
             domain_name=self.spec.domain_name,
             tenant=self.spec.tenant,
@@ -284,7 +285,7 @@ class Website:
             since=self._since.isoformat(),
             restarts=self._back_off.crashes,
             failure=self._failure,
-            sleep_failure=self._sleeper.why_awake if shall_hibernate else None,
+            sleep_failure=self._sleeper.why_awake if is_awake and self.spec.sleep is Sleep.HIBERNATE else None,
         )
 
     # -- its life
@@ -530,7 +531,7 @@ class Website:
         failure = describe_exit(ended.exit.result(), self.spec.limits, stderr)
         self._note(self.record.with_failure(failure))
         self._back_off.forget_if_healthy(time.monotonic() - self._serving_since)
-        was_asleep, self._serving = self.is_frozen and not self.spec.always_on, None
+        was_asleep, self._serving = self._state is State.ASLEEP and not self.spec.always_on, None
         log.warning("website crashed", website=self.domain, run=ended.run, reason=failure.reason.value)
         if was_asleep:  # nobody misses it: the next visitor starts it
             self._is_route_due = True
@@ -612,12 +613,17 @@ class Website:
         return not (self._sleeper.is_awaited or is_asked or serving.exit.done())
 
     async def _thaw(self) -> None:
-        """Let the frozen run go on; then visitors are sent to it."""
-        if self._serving is None:
+        """Let the frozen run go on; then visitors are sent to it. Where it was killed they stay held for the next."""
+        serving = self._serving
+        if serving is None:
             return
         self._is_route_due = True
-        self._sleeper.thaw(self._serving)
+        goes_on = self._sleeper.thaw(serving)
         failpoint.reach("website.thawed")
+        if not goes_on:
+            await asyncio.wait([serving.exit], timeout=_END_DEADLINE_S)
+        if serving.exit.done():
+            return  # which is seen to next
         self._enter(State.RUNNING)
         await self._publish_current()
 

@@ -43,6 +43,17 @@ class ProcessIdentity:
         finally:
             os.close(pidfd)
 
+    def is_killed(self) -> bool:
+        """Whether a KILL waits to be taken, which version 1 of cgroups has a frozen process do, or was taken. Any other
+        signal that ends a process because it does not handle it waits as a KILL too.
+        """
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        waiting = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigPnd:", "ShdPnd:")))
+        return any(signals >> (signal.SIGKILL - 1) & 1 for signals in waiting)
+
     def open_pidfd(self) -> int:
         """A descriptor that becomes readable when the process ends; the caller closes it.
 
