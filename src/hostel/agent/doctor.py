@@ -198,8 +198,7 @@ def _sleep(node: "Node") -> AgentCheck:
         name="sleep",
         ok=False,
         is_grave=False,
-        message=f"of {len(wanting)} websites that may hibernate {cannot} cannot: "
-        f"{_first_sentence(why.detail)}{named}",
+        message=f"of {len(wanting)} websites that may hibernate {cannot} cannot: {_first_sentence(why.detail)}{named}",
         hint=_HOW_TO_FREEZE_ONE if is_its_own else _HOW_TO_SLEEP[why.reason],
     )
 

@@ -223,7 +223,7 @@ class Node:
             tenant.is_leaving = True  # no website, no command from here on
             websites = [site for site in self.websites.values() if site.tenant is tenant]
             await asyncio.gather(*(self._delete_website(website) for website in websites))
-            await asyncio.gather(*(website.retired() for website in websites))
+            await asyncio.gather(*(website.retirement.done() for website in websites))
             await self._end_beside_websites(tenant)
             await asyncio.to_thread(tenant.release)
             failpoint.reach("node.delete_tenant.released")

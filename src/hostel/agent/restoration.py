@@ -187,7 +187,7 @@ class Restoration:
         """A run that visitors do not get: it was draining when the agent died, or never switched to."""
         owner = self._node.websites.get(sandbox.record.website)
         if owner is not None and owner.tenant is sandbox.tenant:
-            owner.retire(sandbox)
+            owner.retirement.begin(sandbox)
             self._take_room_back(sandbox.run, sandbox.tenant)  # it has room of its own now
         else:
             task = self._begin(self._end_orphan(sandbox), name=f"end {sandbox.run}")

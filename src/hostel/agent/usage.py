@@ -116,7 +116,7 @@ class Meter:
         )
 
     async def _draining(self, website: "Website") -> Draining | None:
-        bound = [await self._node.edge.bound(run) for run in website.retiring]
+        bound = [await self._node.edge.bound(run) for run in website.retirement.runs]
         if not bound:
             return None
         return Draining(requests=sum(run.plain for run in bound), websockets=sum(run.streaming for run in bound))

@@ -28,7 +28,8 @@ from hostel.agent.notes import Interrupted, Notes
 from hostel.agent.oci import OOM_SCORE
 from hostel.agent.publication import Publication
 from hostel.agent.readiness import until_accepting
-from hostel.agent.reconcile import Action, Situation, drain_budgets_s, plan
+from hostel.agent.reconcile import Action, Situation, plan
+from hostel.agent.retirement import Retirement
 from hostel.agent.sandbox import Sandbox, Sandboxes
 from hostel.agent.sleep import Sleeper
 from hostel.agent.sockets import Found
@@ -69,7 +70,6 @@ _UNSAID_MOST = 20
 _END_DEADLINE_S = 5.0  # of a process that was killed: longer only if it waits for what cannot be interrupted
 _FAULT_PAUSE_S = 1.0  # after a fault of the platform's: do not spin on it
 _SPREAD_DEADLINE_S = 2.0
-_TELL_AGAIN_S, _TELL_DEADLINE_S = 0.05, 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +104,11 @@ class Website:
         self._reloads = 0
         self._notes = Notes()
         self._sleeper = Sleeper(parts.hibernation)
-        self._is_route_due = self._is_route_told = False
+        self._is_route_due = self.is_route_told = False
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
         self._beginning: RunId | None = None
-        self._retiring: dict[RunId, asyncio.Task[None]] = {}
+        self.retirement = Retirement(self, parts.publication, parts.sandboxes, on_end=self._notes.look_again)
         self._looking: asyncio.Task[None] | None = None
         self._unsaid: list[str] = []  # lines for the error log, which a run must take there
 
@@ -135,11 +135,6 @@ class Website:
     def beginning(self) -> RunId | None:
         """The run whose command was started and that does not accept yet."""
         return self._beginning
-
-    @property
-    def retiring(self) -> tuple[RunId, ...]:
-        """Runs that get no new requests and have not ended."""
-        return tuple(self._retiring)
 
     @property
     def deeds(self) -> tuple[int, int]:
@@ -346,29 +341,6 @@ class Website:
         }
         return deeds.get(action)
 
-    async def retired(self) -> None:
-        """Returns when no run of this website is being retired any more."""
-        while self._retiring:
-            await asyncio.wait(list(self._retiring.values()))
-
-    def retire(self, sandbox: Sandbox) -> None:
-        """Let a run that gets no new requests finish those it has, then end it, in the background.
-
-        Until it has ended its owner may use as much memory more: whoever replaces, disables or deletes a website need
-        not wait before there is room for the next run.
-        """
-        room = self.spec.limits
-        self.tenant.add_surge(room)
-        task = asyncio.create_task(self._retire(sandbox), name=f"retire {sandbox.run}")
-        self._retiring[sandbox.run] = task
-
-        def done(_: object) -> None:
-            self._retiring.pop(sandbox.run, None)
-            self.tenant.end_surge(room)
-            self._notes.look_again()
-
-        task.add_done_callback(done)
-
     def _situation(self) -> Situation:
         return Situation(
             is_deleted=self._is_deleted,
@@ -441,7 +413,7 @@ class Website:
             await self._switch(sandbox, before)
             self._note_deploy(Phase.DRAINING if before is not None else Phase.DONE, version=spec.version)
             if before is not None:
-                self.retire(before)
+                self.retirement.begin(before)
 
     async def _start(self, spec: WebsiteSpec) -> Sandbox:
         """A new run that accepts connections. Raises RunFailed, SandboxFault or Interrupted; nothing is left then."""
@@ -501,7 +473,7 @@ class Website:
             self._serving, self._is_route_due = before, True
             with contextlib.suppress(OSError):
                 self._remember(replace(self.record, run=before.run if before else None))
-            self.retire(sandbox)
+            self.retirement.begin(sandbox)
             raise
 
     def _limit_serving(self, limits: Limits) -> bool:
@@ -539,7 +511,7 @@ class Website:
         else:  # no failure of a change that is under way: that is still to be tried
             self._be_down(failure, should_retry=True)
         failpoint.reach("website.crash.noted")
-        self.retire(ended)  # nothing to drain: only what is left of it to be removed
+        self.retirement.begin(ended)  # nothing to drain: only what is left of it to be removed
         await self._publish_current()
 
     def _fail(self, failure: Failure, *, should_retry: bool) -> None:
@@ -637,7 +609,7 @@ class Website:
         failpoint.reach("website.remove.unlinked")
         before, self._serving = self._serving, None
         if before is not None:
-            self.retire(before)
+            self.retirement.begin(before)
 
     async def _hold(self, hold_s: float) -> None:
         """Where nothing serves let visitors wait, each for `hold_s`; who comes to a crash loop is told so instead."""
@@ -654,10 +626,10 @@ class Website:
             await self._publish(RouteState.HELD, hold_s=_QUEUE_S)
             before, self._serving = self._serving, None
             self._enter(State.STARTING)
-            self.retire(before)
-        elif self._retiring:
+            self.retirement.begin(before)
+        elif self.retirement.runs:
             await self._hold(_QUEUE_S)
-        await self._notes.unless_interrupted(self.retired())
+        await self._notes.unless_interrupted(self.retirement.done())
 
     def _drop_serving(self, *, should_forget: bool) -> None:
         """The record keeps the run of a website that shall come back as it was."""
@@ -665,28 +637,9 @@ class Website:
             self._remember(replace(self.record, run=None))
         before, self._serving = self._serving, None
         if before is not None:
-            self.retire(before)
+            self.retirement.begin(before)
 
-    async def _retire(self, sandbox: Sandbox) -> None:
-        """Never raises: whatever happens, the run is ended."""
-        await self._until_told(sandbox)
-        streams = await self._parts.publication.drained(
-            sandbox.run, budgets=lambda: drain_budgets_s(self.spec, is_deleted=self._is_deleted), ended=sandbox.exit
-        )
-        failpoint.reach("website.retire.drained")
-        if streams:
-            await self._spread(sandbox)
-        if not await self._parts.sandboxes.terminate(sandbox, grace_s=self.spec.grace_s) and streams:
-            await self._spread(sandbox)  # those that TERM did not close
-        await self._parts.sandboxes.stop(sandbox, grace_s=0)
-
-    async def _until_told(self, sandbox: Sandbox) -> None:
-        """As long as visitors may still be sent to it, nothing in flight at `sandbox` means nothing."""
-        end = time.monotonic() + _TELL_DEADLINE_S
-        while not (self._is_route_told or sandbox.exit.done()) and time.monotonic() < end:
-            await asyncio.wait([sandbox.exit], timeout=_TELL_AGAIN_S)
-
-    async def _spread(self, sandbox: Sandbox) -> None:
+    async def spread(self, sandbox: Sandbox) -> None:
         """The WebSockets of `sandbox` are about to be closed in one instant: let the edge spread their coming back."""
         if self.spec.ws_spread_s and self._serving is not sandbox:
             self._spread_from = time.time()
@@ -720,7 +673,7 @@ class Website:
 
     async def _settle(self) -> None:
         """Nothing is left to do: all notes so far are dealt with."""
-        if self.record.deploy.phase is Phase.DRAINING and not self._retiring:
+        if self.record.deploy.phase is Phase.DRAINING and not self.retirement.runs:
             self._note_deploy(Phase.DONE)
         self._notes.settle()
 
@@ -773,7 +726,7 @@ class Website:
         return max(_HOLD_FIRST_S, 3.5 * usual_s)
 
     async def _publish(self, state: RouteState, *, hold_s: float | None = None) -> None:
-        self._is_route_due = self._is_route_told = False
+        self._is_route_due = self.is_route_told = False
         names = self.names - {self.domain}
         gone = set(self.record.names) - names
         try:
@@ -791,7 +744,7 @@ class Website:
         except BaseException:
             self._is_route_due = True
             raise
-        self._is_route_told = True
+        self.is_route_told = True
         if gone:
             self._remember(replace(self.record, names=tuple(sorted(names))))
             await self._release(gone - self.names)

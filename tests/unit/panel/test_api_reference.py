@@ -44,7 +44,7 @@ def test_every_setting_is_there_with_its_bounds_and_default(name):
     field = WebappChange().fields[name]
     if SETTINGS[name] in (int, float):
         assert accepted.split(",")[0] == f"{field.min_value:.9g} to {field.max_value:.9g}"
-    value = Website(owner=User()).own_settings[name]
+    value = Website(owner=User()).in_force[name]
     words = str(value).lower() if isinstance(value, bool | str) else f"{value:g}"
     assert (words or "empty") in default.replace("`", "").split(" ")
 
@@ -54,13 +54,13 @@ def test_every_limit_is_there_with_its_bounds_and_default(name):
     accepted, default, _ = row_of(name)
     field = WebappChange().fields[name]
     assert accepted.startswith(f"{field.min_value:.9g} to {field.max_value:.9g},")
-    assert default.endswith(f"{Website(owner=User()).own_limits[name]:g}")
+    assert default.endswith(f"{Website(owner=User()).in_force[name]:g}")
 
 
 @pytest.mark.parametrize("name", RESTS)
 def test_every_setting_of_sleep_is_there_with_the_plans_default(name):
     accepted, default, _ = row_of(name)
-    assert default.endswith(str(Website(owner=User()).own_rest[name]))
+    assert default.endswith(str(Website(owner=User()).in_force[name]))
     assert "`null`" in accepted
 
 

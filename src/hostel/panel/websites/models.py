@@ -11,6 +11,7 @@ from django.db import IntegrityError, models, transaction
 from hostel.panel.audit.models import Deed, record, without_text
 from hostel.panel.domains.models import Domain, DomainExists, HeldDomain
 from hostel.panel.wanted.models import Kind, Tombstone, advance, current_version
+from hostel.wire.config import LimitsConfig
 from hostel.wire.environment import check_environment
 from hostel.wire.errors import TooManyWebsites
 from hostel.wire.http_users import check_http_users
@@ -51,6 +52,9 @@ SETTINGS: dict[str, type] = {
 LIMITS: dict[str, type] = {"memory_mb": int, "pids": int, "cpu": float}
 # When it sleeps: at least as the plan has it, which is what "" and None stand for.
 RESTS: dict[str, type] = {"sleep": str, "sleep_after_s": int}
+# Those of them that are one of several words.
+_WORDS: dict[str, type] = {"reload_strategy": ReloadStrategy, "listens_on": Listens, "sleep": Sleep}
+_TIERS = list(Sleep)  # from what saves least
 # Where `with_domains` and `with_mappings` leave what they have read.
 _DOMAINS_READ, _MAPPINGS_READ = "domains_read", "mappings_read"
 CHANGEABLE = ("enabled", "command", *SETTINGS, *LIMITS, *RESTS)
@@ -169,8 +173,7 @@ class Website(models.Model):
         """
         with transaction.atomic():
             self.refresh_from_db(fields=[*CHANGEABLE, "revision"])
-            in_force = {**self.own_settings, **self.own_limits, **self.own_rest}
-            now = {"enabled": self.enabled, "command": self.command, **in_force}
+            now = {"enabled": self.enabled, "command": self.command, **self.in_force}
             different = {name: value for name, value in wanted.items() if value != now[name]}
             if not different:
                 return False
@@ -300,6 +303,8 @@ class Website(models.Model):
             record(self.owner, Deed.WEBSITE_DELETE, self.domain_name, {"was_taken_back": True})
 
     def spec(self, *, epoch: int) -> WebsiteSpec:
+        plan = self.owner.plan
+        own = {**self._settings(plan), **self._rest(plan)}
         return WebsiteSpec(
             domain_name=self.domain_name,
             tenant=self.owner.username,
@@ -310,52 +315,40 @@ class Website(models.Model):
             domains=tuple(domain.spec() for domain in self.further_domains if domain.is_routed),
             static_files=self.mappings,
             http_users=self.http_users,
-            limits=self.limits,
-            traffic=self.owner.plan.traffic(),
-            **{**self.own_settings, **self.own_rest, **self._words},
+            limits=self._limits(plan),
+            traffic=plan.traffic(),
+            **{**own, **{name: kind(own[name]) for name, kind in _WORDS.items()}},
         )
 
     def current_spec(self) -> WebsiteSpec:
         return self.spec(epoch=current_version().epoch)
 
     @property
-    def own_settings(self) -> dict[str, Any]:
-        """SETTINGS as they are in force."""
+    def in_force(self) -> dict[str, Any]:
+        """SETTINGS, LIMITS and RESTS as they hold: its own, as far as the plan lets them."""
+        plan = self.owner.plan
+        limits = self._limits(plan)
+        in_force = {"memory_mb": limits.memory_bytes // MIB, "pids": limits.pids, "cpu": limits.cpu}
+        return {**self._settings(plan), **in_force, **self._rest(plan)}
+
+    def _settings(self, plan: LimitsConfig) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in SETTINGS}
         if self.start_deadline_s is None:
-            own["start_deadline_s"] = self.owner.plan.start_deadline_s
-        return {name: SETTINGS[name](value) for name, value in own.items()}  # SQLite returns a new row's 30.0 as 30
+            own["start_deadline_s"] = plan.start_deadline_s
+        return {name: kind(own[name]) for name, kind in SETTINGS.items()}  # SQLite returns a new row's 30.0 as 30
 
-    @property
-    def _words(self) -> dict[str, Any]:
-        return {
-            "reload_strategy": ReloadStrategy(self.reload_strategy),
-            "listens_on": Listens(self.listens_on),
-            "sleep": Sleep(self.own_rest["sleep"]),
-        }
-
-    @property
-    def limits(self) -> Limits:
-        """As they are in force: of the plan, or lower."""
-        plan = self.owner.plan.site()
+    def _limits(self, plan: LimitsConfig) -> Limits:
+        """Of the plan, or lower."""
+        most = plan.site()
         return Limits(
-            memory_bytes=min(plan.memory_bytes, (self.memory_mb or plan.memory_bytes) * MIB),
-            pids=min(plan.pids, self.pids or plan.pids),
-            cpu=min(plan.cpu, float(self.cpu or plan.cpu)),
+            memory_bytes=min(most.memory_bytes, (self.memory_mb or most.memory_bytes) * MIB),
+            pids=min(most.pids, self.pids or most.pids),
+            cpu=min(most.cpu, float(self.cpu or most.cpu)),
         )
 
-    @property
-    def own_limits(self) -> dict[str, Any]:
-        """LIMITS as they are in force."""
-        limits = self.limits
-        return {"memory_mb": limits.memory_bytes // MIB, "pids": limits.pids, "cpu": limits.cpu}
-
-    @property
-    def own_rest(self) -> dict[str, Any]:
-        """RESTS as they are in force: of the plan, or what saves more."""
-        plan = self.owner.plan
-        tiers = list(Sleep)
-        tier = max(plan.site_sleep, Sleep(self.sleep or plan.site_sleep), key=tiers.index)
+    def _rest(self, plan: LimitsConfig) -> dict[str, Any]:
+        """Of the plan, or what saves more."""
+        tier = max(plan.site_sleep, Sleep(self.sleep or plan.site_sleep), key=_TIERS.index)
         after_s = self.sleep_after_s or plan.site_sleep_after_s
         if plan.site_sleep is not Sleep.OFF:
             after_s = min(after_s, plan.site_sleep_after_s)

@@ -48,7 +48,7 @@ class SettingsForm(ShapedForm):
     shape = WebappChange
 
     def __init__(self, *args: Any, website: Website, **options: Any) -> None:
-        now = {**website.own_settings, **website.own_limits, **website.own_rest}
+        now = website.in_force
         initial = {name: f"{value:g}" if isinstance(value, float) else value for name, value in now.items()}
         super().__init__(*args, context={"website": website}, initial=initial, **options)
         shapes = WebappChange().fields
