@@ -98,7 +98,7 @@ class Website:
         self._serving: Sandbox | None = None
         self._serving_since = 0.0  # monotonic
         self._state = State.STARTING
-        self._since = datetime.now(UTC)
+        self._since = _now()
         self._failure: Failure | None = None
         self._back_off = BackOff(is_panel=record.spec.tenant == SYSTEM_TENANT)
         self._reloads = 0
@@ -277,7 +277,7 @@ class Website:
             state=self._state,
             deploy=self.record.deploy,
             run=self._serving.run if self._serving else None,
-            since=self._since.isoformat(),
+            since=self._since,
             restarts=self._back_off.crashes,
             failure=self._failure,
             sleep_failure=self._sleeper.why_awake if is_awake and self.spec.sleep is Sleep.HIBERNATE else None,
@@ -680,7 +680,7 @@ class Website:
     def _enter(self, state: State) -> None:
         if state is not self._state:
             log.info("website is in another state", website=self.domain, state=state.value, was=self._state.value)
-            self._state, self._since = state, datetime.now(UTC)
+            self._state, self._since = state, _now()
 
     def _note_deploy(self, phase: Phase, *, version: Version | None = None) -> None:
         """Record how far the last change has got; nothing if `version` is no longer the wanted one."""
@@ -758,6 +758,11 @@ class Website:
         for name in names:
             await self._parts.keyring.drop(name)
             self._parts.names.pop(name, None)
+
+
+def _now() -> str:
+    """As reports have it; there may be a thousand of them in one answer."""
+    return datetime.now(UTC).isoformat()
 
 
 _OF_A_RUN = ("command", "expose_token", "working_directory", "listens_on")
