@@ -23,13 +23,15 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_process_is_alive_until_it_ends_also_as_a_zombie(sleeper: subprocess.Popen[bytes]):
     identity = ProcessIdentity.of(sleeper.pid)
-    assert identity.is_alive() and not identity.is_killed()
+    assert identity.is_alive()
+    assert not identity.is_killed()
     os.kill(sleeper.pid, signal.SIGKILL)
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
     assert ProcessIdentity.of(sleeper.pid) == identity, "a zombie still has its pid"
     assert not identity.is_alive()
     sleeper.wait()
-    assert not identity.is_alive() and identity.is_killed()
+    assert not identity.is_alive()
+    assert identity.is_killed()
     with pytest.raises(ProcessLookupError):
         ProcessIdentity.of(sleeper.pid)
 
