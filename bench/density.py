@@ -2,9 +2,11 @@
 
 Memory of one = (fall of MemAvailable + fall of free swap) / N, of the whole machine: what the kernel keeps for a
 sandbox (namespaces, mounts, cgroups, page tables) is in it. Keep the machine quiet: whatever else happens there counts
-too. What is charged to the websites' own cgroups stands beside it, which a busy machine does not blur.
+too. What is charged to the websites' own cgroups stands beside it, which a busy machine does not blur. With zram
+what is swapped takes memory too, compressed: RAM is then all that a website costs.
 """
 
+import contextlib
 import random
 import sys
 import time
@@ -18,6 +20,7 @@ from benchmark import Amount, Benchmark
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fleet import MIB, SWAP_OF_ONE_MB, Fleet, Memory, made, percentile
 from swap import enough_swap
+from zram import zram_swap
 
 AIM = {"hibernated_ram_mb": 1.5, "wake_p50_ms": 60, "wake_p99_ms": 250}
 AWAKE_S = 3600
@@ -90,17 +93,22 @@ def main() -> None:
         sites=Amount(300, quick=20, help="2,000 is the long form"),
         seconds=Amount(30.0, quick=10.0, help="for which processor time is counted"),
         cold=Amount(50, help="how many of the stopped ones are started again"),
+        swap=Amount("file", help="or zram: the result is density_zram.json then"),
     )
     options, console = bench.options, Console()
     sites, seconds = options.sites, options.seconds
-    with enough_swap(sites * SWAP_OF_ONE_MB) as made_mb:
-        if made_mb:
-            console.print(f"made {made_mb} MiB of swap in a file, for as long as this goes on")
+    with contextlib.ExitStack() as swap:
+        if options.swap == "zram":
+            algorithm = swap.enter_context(zram_swap(sites * SWAP_OF_ONE_MB))
+            of_swap: dict[str, object] = {"zram": algorithm}
+        else:
+            of_swap = {"swap_file_mb": swap.enter_context(enough_swap(sites * SWAP_OF_ONE_MB))}
+        console.print(f"swap, for as long as this goes on: {of_swap}")
         with made(sites) as fleet:
             rows = run(fleet, seconds=seconds, cold=options.cold)
     show(console, rows)
-    asked = {"sites": sites, "seconds": seconds, "swap_file_mb": made_mb}
-    bench.keep("density", options=asked, aim=AIM, results=rows)
+    name = "density_zram" if options.swap == "zram" else "density"
+    bench.keep(name, options={"sites": sites, "seconds": seconds, **of_swap}, aim=AIM, results=rows)
 
 
 if __name__ == "__main__":

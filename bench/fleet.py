@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -63,7 +63,9 @@ class Fleet:
 
     platform: Platform
     before: Memory  # when platform and users were there, and no website
-    labels: dict[User, list[str]] = field(default_factory=dict)
+    labels: dict[User, list[str]]
+    command: str = COMMAND  # with `{place}` for the label
+    page: str = PAGE
 
     @property
     def all_labels(self) -> list[str]:
@@ -75,7 +77,7 @@ class Fleet:
             list(pool.map(lambda user: [self._start(user, label) for label in self.labels[user]], self.labels))
 
     def _start(self, user: User, label: str) -> None:
-        created = self.platform.create(user, label, COMMAND.format(place=label))
+        created = self.platform.create(user, label, self.command.format(place=label))
         if created.status_code != 201 or created.json()["webapp"]["state"] != "running":
             raise SystemExit(f"{label} does not start: {created.text}")
         self.visit(label)
@@ -83,7 +85,7 @@ class Fleet:
     def visit(self, label: str) -> float:
         """Seconds until one request, on a connection of its own, was answered."""
         began = time.monotonic()
-        response = self._client.get(self.platform.url(label, PAGE, https=False))
+        response = self._client.get(self.platform.url(label, self.page, https=False))
         took_s = time.monotonic() - began
         if response.status_code != 200:
             raise SystemExit(f"{label}: {response.status_code} {response.text[:300]}")

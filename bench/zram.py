@@ -1,0 +1,30 @@
+"""Swap that is compressed in memory, for as long as a benchmark lasts, and as `hostel doctor` advises it."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+_CONTROL = Path("/sys/class/zram-control")
+_PAGE_CLUSTER = Path("/proc/sys/vm/page-cluster")
+
+
+@contextlib.contextmanager
+def zram_swap(size_mb: int) -> Iterator[str]:
+    """Room for `size_mb` before compression. Yields the algorithm. Raises OSError where the kernel has no zram."""
+    number = (_CONTROL / "hot_add").read_text().strip()
+    device, node = Path(f"/sys/block/zram{number}"), f"/dev/zram{number}"
+    cluster = _PAGE_CLUSTER.read_text()
+    try:
+        (device / "disksize").write_text(f"{size_mb}M")
+        subprocess.run(["/sbin/mkswap", node], check=True, capture_output=True)
+        _PAGE_CLUSTER.write_text("0")
+        subprocess.run(["/sbin/swapon", "--priority", "100", node], check=True)
+        try:
+            yield (device / "comp_algorithm").read_text().partition("[")[2].partition("]")[0]
+        finally:
+            subprocess.run(["/sbin/swapoff", node], check=True)
+    finally:
+        _PAGE_CLUSTER.write_text(cluster)
+        (device / "reset").write_text("1")
+        (_CONTROL / "hot_remove").write_text(number)
