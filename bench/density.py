@@ -3,7 +3,7 @@
 Memory of one = (fall of MemAvailable + fall of free swap) / N, of the whole machine: what the kernel keeps for a
 sandbox (namespaces, mounts, cgroups, page tables) is in it. Keep the machine quiet: whatever else happens there counts
 too. What is charged to the websites' own cgroups stands beside it, which a busy machine does not blur. With zram
-what is swapped takes memory too, compressed: RAM is then all that a website costs.
+what is swapped takes memory too, compressed: then the first of the two is all that a website costs.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ AIM = {"hibernated_ram_mb": 1.5, "wake_p50_ms": 60, "wake_p99_ms": 250}
 AWAKE_S = 3600
 
 
-def measure(fleet: Fleet, name: str, *, seconds: float) -> dict[str, object]:
+def measure(fleet: Fleet, name: str, *, seconds: float, has_zram: bool) -> dict[str, object]:
     """What all of them take now."""
     count = len(fleet.all_labels)
     memory = Memory.now()
@@ -38,7 +38,7 @@ def measure(fleet: Fleet, name: str, *, seconds: float) -> dict[str, object]:
     percent = {part: round((after[part] - before[part]) / took_s * 100, 2) for part in after}
     return {
         "state": name,
-        "memory_mb": round(ram + swap, 2),
+        "memory_mb": round(ram if has_zram else ram + swap, 2),
         "of_it_ram_mb": round(ram, 2),
         "of_it_swap_mb": round(swap, 2),
         "charged_mb": round(fleet.charged_bytes() / count / MIB, 2),
@@ -58,10 +58,10 @@ def wake(fleet: Fleet, count: int) -> dict[str, object]:
     }
 
 
-def run(fleet: Fleet, *, seconds: float, cold: int) -> list[dict[str, object]]:
+def run(fleet: Fleet, *, seconds: float, cold: int, has_zram: bool) -> list[dict[str, object]]:
     deadline_s = 120 + 2.0 * len(fleet.all_labels)
     fleet.start()
-    rows = [measure(fleet, "awake", seconds=seconds)]
+    rows = [measure(fleet, "awake", seconds=seconds, has_zram=has_zram)]
     for tier, name, count in (
         ("hibernate", "hibernated", len(fleet.all_labels)),
         ("hibernate", "once more", len(fleet.all_labels)),  # now it is known what they use
@@ -70,7 +70,7 @@ def run(fleet: Fleet, *, seconds: float, cold: int) -> list[dict[str, object]]:
         fleet.let_sleep(tier, after_s=1)
         slept_s = fleet.until_asleep(deadline_s=deadline_s)
         fleet.let_sleep(tier, after_s=AWAKE_S)
-        row = measure(fleet, name, seconds=seconds)
+        row = measure(fleet, name, seconds=seconds, has_zram=has_zram)
         rows.append({**row, "all_asleep_after_s": round(slept_s, 1), **wake(fleet, count)})
     return rows
 
@@ -96,18 +96,18 @@ def main() -> None:
         swap=Amount("file", help="or zram: the result is density_zram.json then"),
     )
     options, console = bench.options, Console()
-    sites, seconds = options.sites, options.seconds
+    sites, seconds, has_zram = options.sites, options.seconds, options.swap == "zram"
     with contextlib.ExitStack() as swap:
-        if options.swap == "zram":
+        if has_zram:
             algorithm = swap.enter_context(zram_swap(sites * SWAP_OF_ONE_MB))
             of_swap: dict[str, object] = {"zram": algorithm}
         else:
             of_swap = {"swap_file_mb": swap.enter_context(enough_swap(sites * SWAP_OF_ONE_MB))}
         console.print(f"swap, for as long as this goes on: {of_swap}")
         with made(sites) as fleet:
-            rows = run(fleet, seconds=seconds, cold=options.cold)
+            rows = run(fleet, seconds=seconds, cold=options.cold, has_zram=has_zram)
     show(console, rows)
-    name = "density_zram" if options.swap == "zram" else "density"
+    name = "density_zram" if has_zram else "density"
     bench.keep(name, options={"sites": sites, "seconds": seconds, **of_swap}, aim=AIM, results=rows)
 
 

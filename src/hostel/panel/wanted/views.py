@@ -1,14 +1,15 @@
 """`GET /agent/wanted/`: what the agent pulls. Everybody without the agent's secret meets a page that does not exist."""
 
 import hmac
+import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Model
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET
 
 from hostel.panel.accounts.models import User
@@ -26,7 +27,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 @require_GET
-def wanted(request: HttpRequest) -> JsonResponse:
+def wanted(request: HttpRequest) -> HttpResponse:
     if not _is_agent(request.headers.get("Authorization", "")):
         raise Http404
     try:
@@ -35,7 +36,7 @@ def wanted(request: HttpRequest) -> JsonResponse:
     except ValueError:
         return JsonResponse({"code": "malformed_message", "message": "epochs and revisions are integers."}, status=400)
     begin_epoch_after(newest)
-    return JsonResponse(newer_than(known))
+    return HttpResponse(newer_than(known), content_type="application/json")
 
 
 def _version(request: HttpRequest, epoch: str, revision: str) -> Version:
@@ -43,8 +44,8 @@ def _version(request: HttpRequest, epoch: str, revision: str) -> Version:
 
 
 @transaction.atomic
-def newer_than(known: Version) -> dict[str, Any]:
-    """All wanted state after `known`, as `Wanted` is sent; all of it where the epoch is another.
+def newer_than(known: Version) -> str:
+    """All wanted state after `known`, as JSON of `Wanted`; all of it where the epoch is another.
 
     One transaction: one consistent view.
     """
@@ -59,16 +60,22 @@ def newer_than(known: Version) -> dict[str, Any]:
         deleted_tenants=Tombstone.objects.of(Kind.TENANT, after=after),
         deleted_websites=Tombstone.objects.of(Kind.WEBSITE, after=after),
     )
-    return {
-        **to_jsonable(gone),
-        "tenants": list(_write(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))),
-        "websites": list(_write(websites, lambda website: website.spec(epoch=epoch))),
-    }
+    written = {name: json.dumps(value) for name, value in to_jsonable(gone).items()}
+    written["tenants"] = _write(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))
+    written["websites"] = _write(websites, lambda website: website.spec(epoch=epoch))
+    return f"{{{','.join(f'{json.dumps(name)}:{value}' for name, value in written.items())}}}"
 
 
-def _write(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[Any]:
-    """The specs of `rows`, without those that hold what only another program can have written: SQLite keeps any value
-    in any column. The others must not wait for such a row.
+def _write(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> str:
+    """The specs of `rows` as a list in JSON. Each is text before the next is read: as objects they take five times as
+    much memory, and the panel keeps what it once had.
+    """
+    return f"[{','.join(_texts(rows, spec_of))}]"
+
+
+def _texts(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[str]:
+    """Without those that hold what only another program can have written: SQLite keeps any value in any column. The
+    others must not wait for such a row.
     """
     for row in rows:
         try:
@@ -78,7 +85,7 @@ def _write(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> Iterator[An
         except (TypeError, ValueError, MalformedMessage) as error:
             log.error("a row cannot be read; it is left out", kind=type(row).__name__, row=row.pk, error=str(error))
         else:
-            yield written
+            yield json.dumps(written)
 
 
 def _is_agent(authorization: str) -> bool:
