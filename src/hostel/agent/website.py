@@ -104,7 +104,8 @@ class Website:
         self._reloads = 0
         self._notes = Notes()
         self._sleeper = Sleeper(parts.hibernation)
-        self._is_route_due = self.is_route_told = False
+        self._is_route_due = False
+        self.is_route_told = False  # whether visitors meet what was published last
         self._spread_from = 0.0  # when WebSockets were closed that will come back; seconds since 1970
         self._is_deleted = self._is_stopped = False
         self._beginning: RunId | None = None
