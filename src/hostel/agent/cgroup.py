@@ -217,18 +217,22 @@ def terminate(paths: Iterable[str], *, grace_s: float) -> None:
 def kill_trees(paths: Iterable[str], *, deadline_s: float = 5.0) -> None:
     """KILL everything in and below `paths` and remove the cgroups, for what an earlier agent left behind.
 
-    Repeats until empty: a fork bomb makes new processes between reading and killing. Gives up silently at the
-    deadline (a process in uninterruptible sleep); the next start tries again. No path waits for another one's end:
-    there may be thousands.
+    Repeats until empty: a fork bomb makes new processes between reading and killing. Gives up silently where none of
+    them has gone for `deadline_s` (processes in uninterruptible sleep); the next start tries again. No path waits for
+    another one's end: there may be thousands, and to look at all of them once may take longer than the deadline.
     """
-    remaining, end = list(paths), time.monotonic() + deadline_s
+    remaining = [path for path in paths if not _try_to_kill_tree(path)]
+    end = time.monotonic() + deadline_s
     while remaining and time.monotonic() < end:
-        remaining = [path for path in remaining if not _kill_tree(path)]
         time.sleep(0.01)
+        left = [path for path in remaining if not _try_to_kill_tree(path)]
+        if len(left) < len(remaining):
+            end = time.monotonic() + deadline_s
+        remaining = left
 
 
-def _kill_tree(path: str) -> bool:
-    """Once. Returns whether nothing is left."""
+def _try_to_kill_tree(path: str) -> bool:
+    """Returns whether nothing is left."""
     below = children(path)
     for child in [*(f"{path}/{name}" for name in below), path]:
         signal_all(child, signal.SIGKILL)
