@@ -44,8 +44,8 @@ class ProcessIdentity:
             os.close(pidfd)
 
     def is_killed(self) -> bool:
-        """Whether a KILL waits to be taken, which version 1 of cgroups has a frozen process do, or was taken. Any other
-        signal that ends a process because it does not handle it waits as a KILL too.
+        """Whether a KILL waits to be taken, as one does of a process that version 1 of cgroups has frozen. True also of
+        a process that has ended and been reaped.
         """
         try:
             status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8", errors="replace")

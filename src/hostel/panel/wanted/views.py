@@ -63,7 +63,7 @@ def newer_than(known: Version) -> str:
     written = {name: json.dumps(value) for name, value in to_jsonable(gone).items()}
     written["tenants"] = _write(users, lambda user: user.spec(epoch=epoch, api_token=user.token_to_repeat))
     written["websites"] = _write(websites, lambda website: website.spec(epoch=epoch))
-    return f"{{{','.join(f'{json.dumps(name)}:{value}' for name, value in written.items())}}}"
+    return "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in written.items()) + "}"
 
 
 def _write(rows: Iterable[Row], spec_of: Callable[[Row], object]) -> str:
