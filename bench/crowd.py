@@ -78,10 +78,7 @@ class Crowd:
 
     def idle_percent(self, seconds: float) -> float:
         """Of a core, that the agent takes while nobody comes."""
-        first = self._fleets[0]
-        before, began = first.cpu_s()["agent"], time.monotonic()
-        time.sleep(seconds)
-        return round((first.cpu_s()["agent"] - before) / (time.monotonic() - began) * 100, 2)
+        return self._fleets[0].cpu_percent(seconds)["agent"]
 
 
 def measure(platform: Platform, user: User, crowd: Crowd, *, times: int, seconds: float) -> dict[str, float]:
@@ -156,7 +153,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     with enough_swap(options.websites * SWAP_OF_ONE_MB) as made_mb, running(SETTINGS) as platform:
         user, crowd = platform.add_user_with_server("bench"), Crowd(platform)
-        for count in (FEW, *(middle for middle in (MIDDLE,) if middle < options.websites), options.websites):
+        for count in sorted({FEW, min(MIDDLE, options.websites), options.websites}):
             grown_s = crowd.grow(count)
             console.print(f"{count:,} hibernate after {grown_s:.0f} s more")
             figures = measure(platform, user, crowd, times=options.times, seconds=options.seconds)

@@ -9,7 +9,6 @@ what is swapped takes memory too, compressed: then the first of the two is all t
 import contextlib
 import random
 import sys
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -32,10 +31,7 @@ def measure(fleet: Fleet, name: str, *, seconds: float, has_zram: bool) -> dict[
     memory = Memory.now()
     ram = (fleet.before.available_bytes - memory.available_bytes) / count / MIB
     swap = (fleet.before.swap_free_bytes - memory.swap_free_bytes) / count / MIB
-    before, began = fleet.cpu_s(), time.monotonic()
-    time.sleep(seconds)
-    took_s, after = time.monotonic() - began, fleet.cpu_s()
-    percent = {part: round((after[part] - before[part]) / took_s * 100, 2) for part in after}
+    percent = fleet.cpu_percent(seconds)
     return {
         "state": name,
         "memory_mb": round(ram if has_zram else ram + swap, 2),
@@ -103,7 +99,7 @@ def main() -> None:
             of_swap: dict[str, object] = {"zram": algorithm}
         else:
             of_swap = {"swap_file_mb": swap.enter_context(enough_swap(sites * SWAP_OF_ONE_MB))}
-        console.print(f"swap, for as long as this goes on: {of_swap}")
+        console.print("swap, made for as long as this goes on:", of_swap)
         with made(sites) as fleet:
             rows = run(fleet, seconds=seconds, cold=options.cold, has_zram=has_zram)
     show(console, rows)

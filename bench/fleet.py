@@ -123,6 +123,13 @@ class Fleet:
         parts = {part: _cpu_s_below(self.platform.part_pid(part)) for part in ("agent", "logger", "edge")}
         return {"websites": cgroup.read_cpu_s(self.cgroup), **parts}
 
+    def cpu_percent(self, seconds: float) -> dict[str, float]:
+        """Of a core, that the same took while nobody came for so long."""
+        before, began = self.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        took_s, after = time.monotonic() - began, self.cpu_s()
+        return {part: round((after[part] - before[part]) / took_s * 100, 2) for part in after}
+
     def charged_bytes(self) -> int:
         """RAM that all websites' cgroups together are charged with, without what the kernel can drop at once."""
         return cgroup.read_counters(self.cgroup).memory_bytes

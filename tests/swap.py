@@ -26,14 +26,21 @@ def enough_swap(wanted_mb: int) -> Iterator[int]:
         with file.open("xb") as opened:
             os.fchmod(opened.fileno(), 0o600)
             os.posix_fallocate(opened.fileno(), 0, missing_mb * MIB)
-        _run("mkswap", str(file))
-        _run("swapon", str(file))
-        try:
+        with swapping_to(str(file)):
             yield missing_mb
-        finally:
-            _run("swapoff", str(file))
     finally:
         file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def swapping_to(place: str, *options: str) -> Iterator[None]:
+    """While this lasts the file or device `place` is swap, with these options of swapon."""
+    _run("mkswap", place)
+    _run("swapon", *options, place)
+    try:
+        yield
+    finally:
+        _run("swapoff", place)
 
 
 def lasting_bytes() -> int:
